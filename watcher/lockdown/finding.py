@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from watcher.kinds import Kind
 from watcher.lockdown.causes import CauseId
 from watcher.lockdown.lines import SecureBootState
 from watcher.lockdown.reasons import Level
@@ -21,7 +22,7 @@ class Finding:
 
     """
 
-    kind: str
+    kind: Kind
     row: str
     title: str
     meaning: str

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from watcher.kinds import Kind
 from watcher.lockdown.reasons import Level
 
 SecureBootState = Literal["enabled", "disabled", "undetermined"]
@@ -23,7 +24,7 @@ class Line:
     """
 
     id: str
-    kind: str
+    kind: Kind
     pattern: re.Pattern[str]
     title: str
     meaning: str

@@ -1,0 +1,285 @@
+"""The command line. Data goes to stdout, all else to stderr; errors are one line each."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import click
+
+from watcher import __version__
+from watcher.choose import SourceKind
+from watcher.errors import SourceError, WatcherError
+from watcher.event import Event
+from watcher.kinds import SEVERITIES, Severity
+
+Output = Literal["human", "json"]
+_output = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(get_args(Output)),
+    help="human: for people (the default on a terminal); json: JSON Lines (the default in a pipe).",
+)
+_verbose = click.option("-v", "--verbose", is_flag=True, help="The whole explanation.")
+_journal_dir = click.option("--journal-dir", metavar="DIR", help="A directory of journal files.")
+_namespace = click.option("--namespace", metavar="NS", help="A journal namespace.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lockdown-watcher")
+def cli() -> None:
+    """What the kernel's lockdown refused, explained, from the kernel's own log.
+
+    \b
+    lockdown-watcher watch                 follow the kernel log
+    lockdown-watcher scan dmesg.txt        look through a saved log
+    lockdown-watcher explain hibernation   what a reason, a line or an error means
+    """  # noqa: D301 - \b is click's mark
+
+
+@cli.command()
+@click.option("--source", "kind", type=click.Choice(get_args(SourceKind)), default="auto",
+              show_default=True, help="auto: the journal if it shows kernel lines, else kmsg.")  # fmt: skip
+@_journal_dir
+@_namespace
+@click.option("--since", default="boot", show_default=True, metavar="boot|now|TIME")
+@_output
+@_verbose
+def watch(  # noqa: PLR0913 - one parameter an option
+    kind: SourceKind,
+    journal_dir: str | None,
+    namespace: str | None,
+    since: str,
+    output: Output | None,
+    *,
+    verbose: bool,
+) -> None:
+    """Follow the kernel log and tell what lockdown does, from the start of this boot.
+
+    \b
+    Example: lockdown-watcher watch --since now -v
+    """  # noqa: D301
+    from watcher import choose, log, posture  # noqa: PLC0415 - start-up is felt
+    from watcher.detect import Detector  # noqa: PLC0415
+    from watcher.follow import follow  # noqa: PLC0415
+    from watcher.pack import load_pack  # noqa: PLC0415
+
+    pack = load_pack()
+    start = since if since in ("boot", "now") else _epoch_us(since)
+    wish = choose.Wish(kind, journal_dir, namespace, start)  # type: ignore[arg-type]
+    source, why = choose.live(wish, pack)
+    said = log.logger()
+    said.info(f"{why}; {posture.inspect()}")
+    if sys.stderr.isatty():
+        said.info("quiet is normal; make demo plays a story through the same rules; Ctrl-C ends")
+    gc.enable()
+    follow(source, Detector(pack), _writer(output, verbose=verbose), sys.stdout.flush)
+
+
+@cli.command()
+@click.argument("files", nargs=-1, metavar="[FILE... | -]")
+@_journal_dir
+@_namespace
+@click.option("--boot", default="all", show_default=True, metavar="ID|0|-1|all",
+              help="One boot of the journal: 0 is the last one in it.")  # fmt: skip
+@click.option("--since", metavar="TIME", help="From here on: 2026-11-23, 18:00, -2h, ...")
+@click.option("--until", metavar="TIME", help="Up to here.")
+@click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 if such an event was found.")
+@_output
+@_verbose
+def scan(  # noqa: PLR0913
+    files: tuple[str, ...],
+    journal_dir: str | None,
+    namespace: str | None,
+    boot: str,
+    since: str | None,
+    until: str | None,
+    fail_on: Severity | None,
+    output: Output | None,
+    *,
+    verbose: bool,
+) -> int:
+    """Look through the past: this machine's journal, journal files, or text of any kind.
+
+    Text may be /dev/kmsg, dmesg or journalctl output in any format, syslog files, mails and
+    pasted snippets, also gzip, xz or zstd; - is standard input.
+
+    \b
+    Example: dmesg | lockdown-watcher scan -
+    """  # noqa: D301
+    from watcher import scan as scanning  # noqa: PLC0415
+    from watcher.pack import load_pack  # noqa: PLC0415
+
+    bounds = [None if each is None else _epoch_us(each) for each in (since, until)]
+    extent = scanning.Extent(files, journal_dir, namespace, boot, *bounds)
+    tally = scanning.Tally()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        scanning.scan(extent, load_pack(), _writer(output, verbose=verbose), tally)
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        _complain(f"stopped after {tally.lines:,} lines; the rest was not read")
+        return 130
+    sys.stdout.flush()
+    return _outcome(tally.lines, tally.events, tally.failures, files) or int(
+        fail_on is not None and tally.reaches(fail_on)
+    )
+
+
+def _outcome(lines: int, events: int, failures: list[str], files: tuple[str, ...]) -> int:
+    for failure in failures:
+        _complain(failure)
+    if not events and not failures and sys.stdout.isatty():
+        what = "lines" if files else "kernel entries"
+        _complain(f"nothing about lockdown in {lines:,} {what}")
+    return SourceError.exit_status if failures else 0
+
+
+@cli.command()
+@click.argument("text", nargs=-1, required=True)
+@_output
+def explain(text: tuple[str, ...], output: Output | None) -> int:
+    """Explain a kernel line, a reason, or what a program printed.
+
+    \b
+    Examples: lockdown-watcher explain hibernation
+              lockdown-watcher explain "Key was rejected by service"
+    """  # noqa: D301
+    from watcher import explain as explaining  # noqa: PLC0415
+    from watcher.sinks import explanation  # noqa: PLC0415
+
+    words = " ".join(text)
+    found = explaining.explain(words)
+    if found is None:
+        near = explaining.nearest(words)
+        hint = f"did you mean {' or '.join(near)}?" if near else "try a kernel line or a reason"
+        _complain(f"nothing is known about this text; {hint}")
+        return 1
+    click.echo(explanation.render(found, as_json=_wants_json(output)))
+    return 0
+
+
+@cli.group()
+def rules() -> None:
+    """The rule pack: which lines become events, and how grave they are."""
+
+
+@rules.command("list")
+@_output
+def rules_list(output: Output | None) -> None:
+    """List the rules that run.
+
+    \b
+    Example: lockdown-watcher rules list
+    """  # noqa: D301
+    from watcher.pack import load_pack  # noqa: PLC0415
+    from watcher.sinks import rule_table  # noqa: PLC0415
+
+    click.echo(rule_table.render(load_pack(), as_json=_wants_json(output)))
+
+
+@rules.command("check")
+@click.argument("paths", nargs=-1, metavar="[FILE|DIR...]")
+def rules_check(paths: tuple[str, ...]) -> int:
+    """Check rule files, or all that would be loaded; every fault is told.
+
+    \b
+    Example: lockdown-watcher rules check /etc/lockdown-watcher/rules
+    """  # noqa: D301
+    from watcher import pack  # noqa: PLC0415
+
+    texts, unread = pack.read_texts([Path(path) for path in paths] or pack.folders())
+    rules, faults = pack.check(texts)
+    told = [*unread, *map(str, faults)]
+    for fault in told:
+        _complain(fault)
+    click.echo(f"{len(rules)} rules, {len(told)} faults")
+    return 2 if told else 0
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of an event.
+
+    \b
+    Example: lockdown-watcher schema > event.schema.json
+    """  # noqa: D301
+    import json  # noqa: PLC0415
+
+    from watcher.event import json_schema  # noqa: PLC0415
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+# --- shared
+
+
+def _wants_json(output: Output | None) -> bool:
+    return output == "json" if output else not sys.stdout.isatty()
+
+
+def _writer(output: Output | None, *, verbose: bool) -> Callable[[Event], None]:
+    from watcher.sinks.console import Console, JsonLines  # noqa: PLC0415
+
+    if _wants_json(output):
+        return JsonLines(sys.stdout).write
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return Console(sys.stdout, colour=colour, verbose=verbose).write
+
+
+def _epoch_us(text: str) -> int:
+    from watcher.moment import epoch_us  # noqa: PLC0415
+
+    return epoch_us(text, datetime.now().astimezone())
+
+
+def _complain(text: str) -> None:
+    from watcher.sinks.plain import plain  # noqa: PLC0415
+
+    click.echo(f"lockdown-watcher: {plain(text)}", err=True)
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 no or found, 2 usage, 3 a source is unreadable."""
+    # Imports make many objects and little rubbish: collecting takes a tenth of a short command.
+    gc.disable()
+    # A plugin that happens to be installed has no business in here, and looking takes 15 ms.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "1"
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        status = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader went away, as head does; Python would complain again at its own exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _complain(f"cannot write: {error.strerror}")
+        status = 1
+    sys.exit(status)
+
+
+def _run() -> int:
+    try:
+        return int(cli.main(prog_name="lockdown-watcher", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except WatcherError as error:
+        for line in str(error).splitlines():
+            _complain(line)
+        return error.exit_status

@@ -1,0 +1,109 @@
+"""Follow one source until a signal: one loop that waits on the log and on a wake-up socket."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Final, Protocol
+
+from watcher.detect import Detector
+from watcher.event import Event
+from watcher.record import Gap, Record
+
+QUIET_S: Final = 1.0
+"""After this many seconds without a line, what is held back (an open gap) is told."""
+
+
+class Source(Protocol):
+    """What a live source offers; `read` gives all there is now and never waits."""
+
+    name: str
+    lines_read: int
+
+    def fileno(self) -> int:
+        """Give a descriptor that becomes readable when there is more; may change after `read`."""
+
+    def read(self) -> Iterator[list[Record | Gap]]:
+        """Give batches until the source is drained."""
+
+    def close(self) -> None:
+        """Let go of the log."""
+
+
+class Stop:
+    """SIGINT and SIGTERM as a flag that also wakes a sleeping selector (set_wakeup_fd)."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.socket, self._ring = socket.socketpair()
+        self._before: list[tuple[signal.Signals, object]] = []
+
+    def __enter__(self) -> Stop:
+        self.socket.setblocking(False)
+        self._ring.setblocking(False)
+        signal.set_wakeup_fd(self._ring.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before.append((number, signal.signal(number, self._request)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._before:
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self.socket.close()
+        self._ring.close()
+
+    def _request(self, _number: int, _frame: FrameType | None) -> None:
+        self.requested = True
+
+
+def follow(
+    source: Source, detector: Detector, write: Callable[[Event], None], drained: Callable[[], None]
+) -> None:
+    """Carry events from `source` to `write` until SIGINT or SIGTERM.
+
+    `drained` is called whenever all that was there has been written.
+    """
+    with Stop() as stop, selectors.DefaultSelector() as selector, contextlib.closing(source):
+        selector.register(stop.socket, selectors.EVENT_READ)
+        while not stop.requested:
+            waiting = _drain(source, detector, write, stop)
+            drained()
+            if stop.requested:
+                break
+            if not _wait(selector, source, QUIET_S if waiting else None):
+                _write_all(detector.flush(), write)
+                drained()
+        _write_all(detector.flush(), write)
+        drained()
+
+
+def _drain(
+    source: Source, detector: Detector, write: Callable[[Event], None], stop: Stop
+) -> bool:
+    """Write the events of all there is; tell whether a gap is held back."""
+    for batch in source.read():
+        for item in batch:
+            _write_all(detector.events(item), write)
+        if stop.requested:
+            break
+    return detector.holds_back
+
+
+def _wait(selector: selectors.BaseSelector, source: Source, timeout_s: float | None) -> bool:
+    # The journal's descriptor is another one after it was reopened, so it is registered anew.
+    log = source.fileno()
+    selector.register(log, selectors.EVENT_READ)
+    try:
+        return bool(selector.select(timeout_s))
+    finally:
+        selector.unregister(log)
+
+
+def _write_all(events: Iterator[Event], write: Callable[[Event], None]) -> None:
+    for event in events:
+        write(event)

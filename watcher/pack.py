@@ -1,0 +1,136 @@
+"""Find rule files and load them: the shipped pack, then each config's rules/*.yml.
+
+A later rule of the same id replaces an earlier one; `status: deprecated` switches it off. What
+pySigma made of them is kept as JSON in the cache directory, keyed by the files' content and
+this program's version, for pySigma takes 75 ms to import and 25 to parse the shipped pack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from watcher import __version__
+from watcher.errors import UsageError
+from watcher.rules.rule import Pack, Rule, RuleData, compile_rule
+
+if TYPE_CHECKING:
+    from watcher.rules.parse import Fault
+
+MAX_FILE_BYTES: Final = 1 << 20
+"""The largest rule file read; SigmaHQ's largest is a hundredth of it."""
+
+MAX_FILES: Final = 20_000
+"""Rule files read at most; SigmaHQ's whole collection has a fifth of it."""
+
+Texts = dict[str, str]
+
+
+def shipped() -> Path:
+    """Give the folder of the shipped rules: in the package once installed, else in the checkout."""
+    here = Path(__file__).parent
+    installed = here / "shipped_rules"
+    return installed if installed.is_dir() else here.parent / "rules"
+
+
+def folders() -> list[Path]:
+    """Give the folders rules are read from, in order (design: Contract, files and config)."""
+    own = [Path("/etc/lockdown-watcher/rules"), _home("XDG_CONFIG_HOME", ".config") / "rules"]
+    return [shipped(), *(folder for folder in own if folder.is_dir())]
+
+
+def _home(variable: str, default: str) -> Path:
+    base = os.environ.get(variable)
+    return (Path(base) if base else Path.home() / default) / "lockdown-watcher"
+
+
+def load_pack() -> Pack:
+    """Load every rule that runs. Raises UsageError with each fault on a line of its own."""
+    texts, unread = read_texts(folders())
+    key = hashlib.sha256(json.dumps([__version__, texts]).encode()).hexdigest()
+    data = None if unread else _cached(key)
+    if data is None:
+        data, faults = check(texts)
+        if unread or faults:
+            raise UsageError("\n".join([*unread, *map(str, faults)]))
+        _keep(key, data)
+    return Pack(tuple(compile_rule(each) for each in data))
+
+
+def check(texts: Texts) -> tuple[list[RuleData], list[Fault]]:
+    """Parse rules and hold them against their examples; give those that run and every fault."""
+    from watcher.rules.examples import faults as missed  # noqa: PLC0415 - pySigma
+    from watcher.rules.parse import Fault, parse  # noqa: PLC0415
+
+    rules, faults = parse(texts)
+    faults += [Fault(r["file"], text) for r in rules for text in missed(compile_rule(r))]
+    by_id = {rule["id"]: rule for rule in rules}
+    return [rule for rule in by_id.values() if rule["status"] != "deprecated"], faults
+
+
+# --- files
+
+
+def read_texts(paths: Iterable[Path]) -> tuple[Texts, list[str]]:
+    """Read rule files, and folders of them; give texts by file name and what cannot be read."""
+    texts: Texts = {}
+    unread: list[str] = []
+    for path in paths:
+        files = sorted(path.rglob("*.yml"))[:MAX_FILES] if path.is_dir() else [path]
+        for file in files:
+            try:
+                texts[str(file)] = _text(file)
+            except OSError as error:
+                unread.append(f"{file}: cannot be read: {error.strerror}")
+            except ValueError as error:
+                unread.append(f"{file}: {error}")
+    return texts, unread
+
+
+def _text(file: Path) -> str:
+    with file.open("rb") as opened:
+        data = opened.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+
+
+# --- the cache: data only, and only our own
+
+
+def _cache() -> Path:
+    given = os.environ.get("CACHE_DIRECTORY")
+    return Path(given) if given else _home("XDG_CACHE_HOME", ".cache")
+
+
+def _cached(key: str) -> list[RuleData] | None:
+    try:
+        with (_cache() / "rules.json").open("rb") as file:
+            # Who may write here may write rules: nobody but the user this runs as.
+            if os.fstat(file.fileno()).st_uid != os.geteuid():
+                return None
+            kept: Any = json.load(file)
+        return kept["rules"] if kept["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(key: str, rules: list[RuleData]) -> None:
+    """Write the cache whole or not at all; where that cannot be, the next start parses again."""
+    target = _cache() / "rules.json"
+    fresh = target.with_suffix(f".{os.getpid()}")
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh.write_text(json.dumps({"key": key, "rules": rules}), encoding="utf-8")
+        fresh.replace(target)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+
+

@@ -1,0 +1,161 @@
+"""From the text of a rule file to rules, and every fault said with its line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from sigma.collection import SigmaCollection
+from sigma.correlations import SigmaCorrelationRule
+from sigma.exceptions import SigmaError
+from sigma.filters import SigmaFilter
+from sigma.rule import SigmaRule, SigmaYAMLLoader
+
+from watcher.kinds import Kind
+from watcher.rules.rule import Example, RuleData, compile_rule
+from watcher.rules.tree import UnsupportedError, tree
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a rule file; `line` counts from 1 where it is known."""
+
+    file: str
+    text: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{where}: {self.text}"
+
+
+class _Examples(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    match: list[str | dict[str, str | int]] = []
+    ignore: list[str | dict[str, str | int]] = []
+
+
+class _WatcherKey(BaseModel):
+    """The one key of ours in a Sigma rule (design: Contract, files and config)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Kind | None = None
+    notify: bool = False
+    extract: str | None = None
+    examples: _Examples = _Examples()
+
+
+def parse(texts: Mapping[str, str]) -> tuple[list[RuleData], list[Fault]]:
+    """Read rule files (name to text), in order; filter documents apply to all of them.
+
+    A file with a fault gives no rule; every fault of every file is in the answer.
+    """
+    faults: list[Fault] = []
+    parsed = {name: _documents(name, text, faults) for name, text in texts.items()}
+    filters = [doc for docs in parsed.values() for doc in docs if isinstance(doc, SigmaFilter)]
+    rules: list[RuleData] = []
+    for name, documents in parsed.items():
+        for doc in documents:
+            if not isinstance(doc, SigmaFilter):
+                rules += _rule(name, doc, filters, texts[name], faults)
+    return rules, faults
+
+
+def _documents(name: str, text: str, faults: list[Fault]) -> list[Any]:
+    try:
+        plain = list(yaml.load_all(text, SigmaYAMLLoader))  # noqa: S506 - a safe loader, in C
+        if not all(isinstance(doc, dict) for doc in plain):
+            raise SigmaError("a rule is a mapping with title, logsource and detection")
+        found = SigmaCollection.from_dicts(plain, collect_errors=True, collect_filters=True)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        faults.append(Fault(name, f"not YAML: {error.problem}", mark.line + 1 if mark else None))
+    except (SigmaError, yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
+        faults.append(Fault(name, _one_line(error)))
+    except RecursionError:
+        faults.append(Fault(name, "nested too deeply"))
+    else:
+        if not found.rules and not found.filters and not found.errors:
+            faults.append(Fault(name, "holds no rule"))
+        faults += [Fault(name, _one_line(e), _line_of(text, e)) for e in found.errors]
+        return [] if found.errors else [*found.rules, *found.filters]
+    return []
+
+
+def _rule(
+    name: str, doc: Any, filters: list[SigmaFilter], text: str, faults: list[Fault]
+) -> list[RuleData]:
+    try:
+        if isinstance(doc, SigmaCorrelationRule):
+            raise UnsupportedError("correlation rules are not supported")
+        filtered: SigmaRule = reduce(lambda r, f: f.apply_on_rule(r), filters, doc)
+        data = _data(name, filtered)
+        compile_rule(data)  # for its faults: a pattern that re2 refuses
+    except ValidationError as error:
+        faults += [Fault(name, _key_fault(each), _line_of(text, each["loc"])) for each in error.errors()]
+    except (SigmaError, ValueError, TypeError, AttributeError, KeyError) as error:
+        faults.append(Fault(name, _one_line(error), _line_of(text, "condition")))
+    except RecursionError:
+        faults.append(Fault(name, "nested too deeply"))
+    else:
+        return [data]
+    return []
+
+
+def _data(name: str, doc: SigmaRule) -> RuleData:
+    key = _WatcherKey.model_validate(doc.custom_attributes.get("watcher", {}))
+    if "watcher" in doc.custom_attributes and not key.examples.match:
+        raise UnsupportedError("a rule with the key watcher needs watcher.examples.match")
+    if doc.level is None or doc.id is None:
+        raise UnsupportedError("a rule needs an id (UUID) and a level to make events")
+    return RuleData(
+        id=str(doc.id),
+        title=doc.title,
+        level=doc.level.name.lower(),  # type: ignore[typeddict-item] - Sigma's words are ours
+        file=name,
+        status=doc.status.name.lower() if doc.status else "",
+        description=" ".join((doc.description or "").split()),
+        tags=[str(tag) for tag in doc.tags],
+        condition=["or", [tree(condition.parsed) for condition in doc.detection.parsed_condition]],
+        kind=key.kind,
+        notify=key.notify,
+        extract=key.extract,
+        match=_plain(key.examples.match),
+        ignore=_plain(key.examples.ignore),
+    )
+
+
+def _plain(examples: list[str | dict[str, str | int]]) -> list[Example]:
+    return [e if isinstance(e, str) else {k: str(v) for k, v in e.items()} for e in examples]
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:300] + "..."
+
+
+def _key_fault(each: Any) -> str:
+    path = ".".join(str(part) for part in ("watcher", *each["loc"]))
+    if each["type"] != "extra_forbidden":
+        return f"{path}: {each['msg']}"
+    known = _Examples.model_fields if "examples" in each["loc"][:-1] else _WatcherKey.model_fields
+    near = difflib.get_close_matches(str(each["loc"][-1]), known, n=1)
+    return f"{path}: unknown key" + (f", did you mean {near[0]}?" if near else "")
+
+
+def _line_of(text: str, what: Any) -> int | None:
+    """Find the line a fault is about by the name it quotes; None where it names none."""
+    words = [str(part) for part in what] if isinstance(what, tuple) else _quoted(str(what))
+    for word in reversed(words):
+        for number, line in enumerate(text.splitlines(), 1):
+            if word and word in line:
+                return number
+    return None
+
+
+def _quoted(text: str) -> list[str]:
+    return text.split("'")[1::2] if "'" in text else [text]

@@ -1,0 +1,193 @@
+"""One pass over the past: the journal, journal files, or text in any frame."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from watcher.choose import MISSED
+from watcher.detect import Detector
+from watcher.errors import SourceError, UsageError
+from watcher.event import Event
+from watcher.host import now_us
+from watcher.kinds import SEVERITIES, Severity
+from watcher.record import Gap, Record
+from watcher.rules import Pack
+
+
+class Past(Protocol):
+    """What can be scanned: batches until the end."""
+
+    lines_read: int
+
+    def read(self) -> Iterator[list[Record | Gap]]:
+        """Give batches; an empty one is a chance to show progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What to scan. `boot` is a boot id, "all", or a number: 0 this boot, -1 the one before."""
+
+    files: tuple[str, ...] = ()
+    directory: str | None = None
+    namespace: str | None = None
+    boot: str = "all"
+    since_us: int | None = None
+    until_us: int | None = None
+
+
+@dataclass
+class Tally:
+    """What a scan found."""
+
+    lines: int = 0
+    events: int = 0
+    gravest: int = -1
+    failures: list[str] = field(default_factory=list)
+
+    def count(self, event: Event) -> None:
+        """Take note of one event."""
+        self.events += 1
+        self.gravest = max(self.gravest, SEVERITIES.index(event.severity))
+
+    def reaches(self, severity: Severity) -> bool:
+        """Tell whether an event as grave as that was found."""
+        return self.gravest >= SEVERITIES.index(severity)
+
+
+def scan(extent: Extent, pack: Pack, write: Callable[[Event], None], tally: Tally) -> None:
+    """Write the events of all that `extent` names; what cannot be read goes into the tally.
+
+    Every source has its own count of equal lines, so the same file twice gives the same ids.
+    """
+    with _Progress(tally) as progress:
+        for open_source in _sources(extent, pack):
+            try:
+                _pass(open_source(), Detector(pack), write, tally, progress)
+            except SourceError as error:
+                tally.failures.append(str(error))
+
+
+def _pass(
+    source: Past,
+    detector: Detector,
+    write: Callable[[Event], None],
+    tally: Tally,
+    progress: Callable[[], None],
+) -> None:
+    before = tally.lines
+    for batch in source.read():
+        for item in batch:
+            _write(detector.events(item), write, tally)
+        tally.lines = before + source.lines_read
+        progress()
+    _write(detector.flush(), write, tally)
+    tally.failures += getattr(source, "failures", [])
+
+
+def _write(events: Iterator[Event], write: Callable[[Event], None], tally: Tally) -> None:
+    for event in events:
+        tally.count(event)
+        write(event)
+
+
+# --- which sources
+
+
+def _sources(extent: Extent, pack: Pack) -> Iterator[Callable[[], Past]]:
+    if not extent.files:
+        yield lambda: _journal(extent, (), pack)
+    for file in extent.files:
+        yield lambda file=file: _file(file, extent, pack)  # type: ignore[misc]
+
+
+def _file(file: str, extent: Extent, pack: Pack) -> Past:
+    from watcher.sources.text import TextSource, is_journal_file  # noqa: PLC0415
+
+    if file != "-" and is_journal_file(file):
+        return _journal(extent, (file,), pack)
+    if extent.boot != "all":
+        raise UsageError(f"{file} is text, which knows no boots: leave out --boot")
+    text = TextSource([file], wanted=pack.prefilter().wants, now_us=now_us)
+    return _Between(text, extent.since_us, extent.until_us)
+
+
+def _journal(extent: Extent, files: tuple[str, ...], pack: Pack) -> Past:
+    from watcher.sources.journal import JournalSource, Span  # noqa: PLC0415
+    from watcher.sources.journal_files import Where  # noqa: PLC0415
+
+    where = Where(extent.directory, files, extent.namespace)
+    span = Span(_boot_id(extent.boot, where), extent.since_us, extent.until_us)
+    return JournalSource(pack.prefilter(MISSED), where, span)
+
+
+def _boot_id(boot: str, where: object) -> str | None:
+    from watcher.sources import journal_files  # noqa: PLC0415
+
+    if boot == "all":
+        return None
+    known = journal_files.boots(where)  # type: ignore[arg-type]
+    wanted = boot.replace("-", "").lower()
+    if wanted in known:
+        return wanted
+    try:
+        return known[int(boot) - 1 if int(boot) <= 0 else int(boot) - 1]
+    except (ValueError, IndexError):
+        raise UsageError(f"no boot {boot!r} here: journalctl --list-boots shows them") from None
+
+
+class _Between:
+    """Leaves out records of a text that are known to be too old or too new."""
+
+    def __init__(self, text: Past, since_us: int | None, until_us: int | None) -> None:
+        self._text = text
+        self._since, self._until = since_us or 0, until_us or sys.maxsize
+
+    @property
+    def lines_read(self) -> int:
+        """Lines read so far."""
+        return self._text.lines_read
+
+    @property
+    def failures(self) -> Sequence[str]:
+        """Files that could not be read."""
+        return [str(failure) for failure in getattr(self._text, "failures", [])]
+
+    def read(self) -> Iterator[list[Record | Gap]]:
+        """Give batches as the text does."""
+        for batch in self._text.read():
+            yield [item for item in batch if self._within(item)]
+
+    def _within(self, item: Record | Gap) -> bool:
+        time_us = item.time_us if isinstance(item, Record) else None
+        return time_us is None or self._since <= time_us <= self._until
+
+
+# --- progress, on a terminal only, and only when it takes long
+
+
+class _Progress(AbstractContextManager["_Progress"]):
+    AFTER_S: Final = 1.0
+    EVERY_S: Final = 0.2
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._shown = False
+        self._next = time.monotonic() + self.AFTER_S if sys.stderr.isatty() else float("inf")
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next, self._shown = now + self.EVERY_S, True
+            lines, events = self._tally.lines, self._tally.events
+            sys.stderr.write(f"\r\x1b[K{lines:,} lines read, {events:,} events ")
+            sys.stderr.flush()
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

@@ -1,0 +1,155 @@
+"""/dev/kmsg, record by record; what the ring buffer lost is counted exactly by its sequence."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from watcher.errors import SourceError
+from watcher.host import KernelClock, now_us, this_host
+from watcher.provenance import trust_of
+from watcher.record import Gap, Place, Record
+from watcher.rules.prefilter import Prefilter
+from watcher.sources.kmsg_record import KmsgRecord, parse_record
+
+READ_BYTES: Final = 16_384
+"""The kernel needs 8192 (CONSOLE_EXT_LOG_MAX, 5.10); a shorter read loses the record."""
+
+BATCH: Final = 4096
+
+
+class KmsgSource:
+    """Follows /dev/kmsg. Raises SourceError where it cannot be opened or read.
+
+    A line that the kernel began without a newline shows only with the next line (printk.c).
+    """
+
+    name = "kmsg"
+
+    def __init__(
+        self, prefilter: Prefilter, *, since: int | Literal["boot", "now"] = "boot", path: str = "/dev/kmsg"
+    ) -> None:
+        self._path = path
+        self._prefilter = prefilter
+        self._fd = _open(path)
+        self._host = this_host()
+        self._clock = KernelClock()
+        self._expected: int | None = 0
+        self._last_raw = b""
+        self._since_us = since if isinstance(since, int) else None
+        self.lines_read = 0
+        if since == "now":
+            os.lseek(self._fd, 0, os.SEEK_END)
+            self._expected = None
+
+    def fileno(self) -> int:
+        """Give the descriptor that becomes readable when there is more."""
+        return self._fd
+
+    def close(self) -> None:
+        """Close the device."""
+        os.close(self._fd)
+
+    def read(self) -> Iterator[list[Record | Gap]]:
+        """Give all that is there now, in batches; never waits."""
+        more = True
+        while more:
+            self._clock.look()
+            batch: list[Record | Gap] = []
+            more = self._fill(batch)
+            yield batch
+
+    def _fill(self, batch: list[Record | Gap]) -> bool:
+        fd, may, read = self._fd, self._prefilter.may, os.read
+        for _ in range(BATCH):
+            try:
+                raw = read(fd, READ_BYTES)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                self._lost(error)
+                continue
+            if not raw:
+                return False
+            self.lines_read += 1
+            seq = _sequence(raw)
+            if seq < 0:
+                continue
+            if seq != self._expected or may(raw.lower()):
+                batch += self._taken(raw, seq)
+            self._expected, self._last_raw = seq + 1, raw
+        return True
+
+    def _lost(self, error: OSError) -> None:
+        # EPIPE: our next record was overwritten, EINVAL: it was longer than our buffer. Both
+        # move on; the jump in the sequence tells how many are gone.
+        if error.errno not in (errno.EPIPE, errno.EINVAL):
+            raise SourceError(f"{self._path} cannot be read: {error.strerror}") from error
+
+    def _taken(self, raw: bytes, seq: int) -> Iterator[Record | Gap]:
+        parsed = parse_record(raw)
+        if parsed is None:
+            return
+        if self._expected is not None and seq > self._expected:
+            yield self._gap(self._expected, seq, self._time_of(parsed))
+        record = self._record(parsed)
+        if self._prefilter.wants(raw) and self._is_wanted(record.time_us):
+            yield record
+
+    def _is_wanted(self, time_us: int | None) -> bool:
+        return self._since_us is None or time_us is None or time_us >= self._since_us
+
+    def _gap(self, first: int, then: int, time_us: int | None) -> Gap:
+        at_start = self.lines_read == 1
+        why = "before this program started" if at_start else "faster than this program could read"
+        return Gap(
+            cause="kmsg_overwritten_before_start" if at_start else "kmsg_overrun",
+            count=then - first,
+            place=Place("kmsg", seq=first),
+            host=self._host,
+            observed_us=now_us(),
+            detail=f"/dev/kmsg: records {first} to {then - 1} were overwritten {why}",
+            from_us=self._time_of(parse_record(self._last_raw)),
+            to_us=time_us,
+        )
+
+    def _time_of(self, parsed: KmsgRecord | None) -> int | None:
+        return self._clock.time_of(parsed.usec)[0] if parsed else None
+
+    def _record(self, parsed: KmsgRecord) -> Record:
+        time_us, error_us = self._clock.time_of(parsed.usec)
+        host = self._host
+        known = {"_HOSTNAME": host.name, "_MACHINE_ID": host.machine_id, "_BOOT_ID": host.boot_id}
+        fields = parsed.fields() | {k: v for k, v in known.items() if v}
+        return Record(
+            text=parsed.text,
+            place=Place("kmsg", seq=parsed.seq),
+            trust=trust_of(fields),
+            fields=fields,
+            host=host,
+            observed_us=now_us(),
+            time_us=time_us,
+            time_error_us=error_us,
+            monotonic_us=parsed.usec,
+        )
+
+
+def _sequence(raw: bytes) -> int:
+    try:
+        return int(raw.split(b",", 2)[1])
+    except (IndexError, ValueError):  # not a record: no kernel writes this
+        return -1
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise SourceError(
+            f"{path}: not permitted: run as root or with CAP_SYSLOG (kernel.dmesg_restrict=1), or"
+            " the kernel was booted with printk.devkmsg=off; the journal may still be readable"
+        ) from error
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}") from error
