@@ -43,7 +43,7 @@ def live(wish: Wish, pack: Pack) -> tuple[Source, str]:
 
 def _journal_unseen() -> str | None:
     """Say why the journal will not do, or None if it shows lines of this boot's kernel."""
-    from watcher.sources.journal_files import Where, kernel_seen  # noqa: PLC0415
+    from watcher.sources.journal_files import Where, kernel_seen
 
     try:
         seen = kernel_seen(Where(), this_host().boot_id)
@@ -53,8 +53,8 @@ def _journal_unseen() -> str | None:
 
 
 def _journal(wish: Wish, pack: Pack) -> tuple[Source, str]:
-    from watcher.sources.journal import JournalSource, Span  # noqa: PLC0415 - libsystemd
-    from watcher.sources.journal_files import Where, boots  # noqa: PLC0415
+    from watcher.sources.journal import JournalSource, Span
+    from watcher.sources.journal_files import Where, boots
 
     where = Where(directory=wish.directory, namespace=wish.namespace)
     boot = this_host().boot_id if wish.since == "boot" else None
@@ -69,6 +69,6 @@ def _journal(wish: Wish, pack: Pack) -> tuple[Source, str]:
 
 
 def _kmsg(wish: Wish, pack: Pack) -> Source:
-    from watcher.sources.kmsg import KmsgSource  # noqa: PLC0415
+    from watcher.sources.kmsg import KmsgSource
 
     return KmsgSource(pack.prefilter(), since=wish.since)

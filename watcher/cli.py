@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import click
 
@@ -40,12 +40,12 @@ def cli() -> None:
     lockdown-watcher watch                 follow the kernel log
     lockdown-watcher scan dmesg.txt        look through a saved log
     lockdown-watcher explain hibernation   what a reason, a line or an error means
-    """  # noqa: D301 - \b is click's mark
+    """
 
 
 @cli.command()
 @click.option("--source", "kind", type=click.Choice(get_args(SourceKind)), default="auto",
-              show_default=True, help="auto: the journal if it shows kernel lines, else kmsg.")  # fmt: skip
+              show_default=True, help="auto: the journal, else kmsg.")  # fmt: skip
 @_journal_dir
 @_namespace
 @click.option("--since", default="boot", show_default=True, metavar="boot|now|TIME")
@@ -64,11 +64,11 @@ def watch(  # noqa: PLR0913 - one parameter an option
 
     \b
     Example: lockdown-watcher watch --since now -v
-    """  # noqa: D301
-    from watcher import choose, log, posture  # noqa: PLC0415 - start-up is felt
-    from watcher.detect import Detector  # noqa: PLC0415
-    from watcher.follow import follow  # noqa: PLC0415
-    from watcher.pack import load_pack  # noqa: PLC0415
+    """
+    from watcher import choose, log, posture
+    from watcher.detect import Detector
+    from watcher.follow import follow
+    from watcher.pack import load_pack
 
     pack = load_pack()
     start = since if since in ("boot", "now") else _epoch_us(since)
@@ -93,7 +93,7 @@ def watch(  # noqa: PLR0913 - one parameter an option
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 if such an event was found.")
 @_output
 @_verbose
-def scan(  # noqa: PLR0913
+def scan(  # noqa: PLR0913, PLR0917
     files: tuple[str, ...],
     journal_dir: str | None,
     namespace: str | None,
@@ -112,9 +112,9 @@ def scan(  # noqa: PLR0913
 
     \b
     Example: dmesg | lockdown-watcher scan -
-    """  # noqa: D301
-    from watcher import scan as scanning  # noqa: PLC0415
-    from watcher.pack import load_pack  # noqa: PLC0415
+    """
+    from watcher import scan as scanning
+    from watcher.pack import load_pack
 
     bounds = [None if each is None else _epoch_us(each) for each in (since, until)]
     extent = scanning.Extent(files, journal_dir, namespace, boot, *bounds)
@@ -150,9 +150,9 @@ def explain(text: tuple[str, ...], output: Output | None) -> int:
     \b
     Examples: lockdown-watcher explain hibernation
               lockdown-watcher explain "Key was rejected by service"
-    """  # noqa: D301
-    from watcher import explain as explaining  # noqa: PLC0415
-    from watcher.sinks import explanation  # noqa: PLC0415
+    """
+    from watcher import explain as explaining
+    from watcher.sinks import explanation
 
     words = " ".join(text)
     found = explaining.explain(words)
@@ -177,9 +177,9 @@ def rules_list(output: Output | None) -> None:
 
     \b
     Example: lockdown-watcher rules list
-    """  # noqa: D301
-    from watcher.pack import load_pack  # noqa: PLC0415
-    from watcher.sinks import rule_table  # noqa: PLC0415
+    """
+    from watcher.pack import load_pack
+    from watcher.sinks import rule_table
 
     click.echo(rule_table.render(load_pack(), as_json=_wants_json(output)))
 
@@ -191,8 +191,8 @@ def rules_check(paths: tuple[str, ...]) -> int:
 
     \b
     Example: lockdown-watcher rules check /etc/lockdown-watcher/rules
-    """  # noqa: D301
-    from watcher import pack  # noqa: PLC0415
+    """
+    from watcher import pack
 
     texts, unread = pack.read_texts([Path(path) for path in paths] or pack.folders())
     rules, faults = pack.check(texts)
@@ -209,10 +209,10 @@ def schema() -> None:
 
     \b
     Example: lockdown-watcher schema > event.schema.json
-    """  # noqa: D301
-    import json  # noqa: PLC0415
+    """
+    import json
 
-    from watcher.event import json_schema  # noqa: PLC0415
+    from watcher.event import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
 
@@ -225,7 +225,7 @@ def _wants_json(output: Output | None) -> bool:
 
 
 def _writer(output: Output | None, *, verbose: bool) -> Callable[[Event], None]:
-    from watcher.sinks.console import Console, JsonLines  # noqa: PLC0415
+    from watcher.sinks.console import Console, JsonLines
 
     if _wants_json(output):
         return JsonLines(sys.stdout).write
@@ -234,18 +234,18 @@ def _writer(output: Output | None, *, verbose: bool) -> Callable[[Event], None]:
 
 
 def _epoch_us(text: str) -> int:
-    from watcher.moment import epoch_us  # noqa: PLC0415
+    from watcher.moment import epoch_us
 
     return epoch_us(text, datetime.now().astimezone())
 
 
 def _complain(text: str) -> None:
-    from watcher.sinks.plain import plain  # noqa: PLC0415
+    from watcher.sinks.plain import plain
 
     click.echo(f"lockdown-watcher: {plain(text)}", err=True)
 
 
-def _interrupt(_number: int, _frame: Any) -> None:
+def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 

@@ -6,7 +6,6 @@ import re
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from watcher.event import (
@@ -22,7 +21,7 @@ from watcher.event import (
     rfc3339,
 )
 from watcher.gaps import GapMerger
-from watcher.kinds import Kind, gravest
+from watcher.kinds import Kind, Severity, gravest
 from watcher.lockdown import Finding, recognise
 from watcher.record import Gap, Host, Place, Record, Trust
 from watcher.rules.rule import Pack, Rule
@@ -62,10 +61,17 @@ class Detector:
 
     def _of_record(self, record: Record) -> Iterator[Event]:
         found = judge(record)
-        rules = self._pack.matching(record, found and found.kind)
-        if rules:
+        rules = self._pack.matching(record, found.kind if found else None)
+        if rules or (found and found.kind in _NEVER_DROPPED):
             ordinal = self._ordinals.next(_line_key(record))
-            yield _event(record, found or _unknown_to_us(rules[0]), rules, ordinal)
+            yield _event(record, found or _rule_match(rules[0]), rules, ordinal)
+
+
+_NEVER_DROPPED: Final[dict[Kind, Severity]] = {
+    "lockdown.unknown": "medium",
+    "lockdown.forged": "high",
+}
+"""Kinds that become an event even where no rule asks for them (promises 4 and 5)."""
 
 
 # --- what the line says, with who wrote it
@@ -96,7 +102,7 @@ def _forged(claimed: Finding) -> Finding:
     )
 
 
-def _unknown_to_us(rule: Rule) -> Finding:
+def _rule_match(rule: Rule) -> Finding:
     return Finding(
         kind="rule.match", row="", title=rule.title, meaning=rule.description, instead=""
     )
@@ -143,7 +149,7 @@ def _event(record: Record, found: Finding, rules: list[Rule], ordinal: int) -> E
         time_error_us=record.time_error_us,
         observed=observed or "",
         kind=found.kind,
-        severity=gravest([rule.level for rule in rules]),
+        severity=_severity(found, rules),
         title=found.title,
         message=record.text,
         lockdown=_lockdown(found),
@@ -154,11 +160,15 @@ def _event(record: Record, found: Finding, rules: list[Rule], ordinal: int) -> E
         advice=found.advice,
         host=_host(record.host),
         origin=_origin(record.place, record.trust, record.monotonic_us),
-        rules=tuple(
-            MatchedRule(id=r.id, title=r.title, level=r.level, tags=r.tags) for r in rules
-        ),
+        rules=tuple(MatchedRule(id=r.id, title=r.title, level=r.level, tags=r.tags) for r in rules),
         warnings=(*found.warnings, *record.warnings),
     )
+
+
+def _severity(found: Finding, rules: list[Rule]) -> Severity:
+    if rules:
+        return gravest([rule.level for rule in rules])
+    return _NEVER_DROPPED[found.kind]
 
 
 def _id(*parts: str) -> str:
@@ -207,7 +217,10 @@ def gap_event(gap: Gap) -> Event:
         title=f"{lost} may be missing" if gap.count is None else f"{lost} are missing",
         message=gap.detail,
         gap=GapBounds(
-            cause=gap.cause, count=gap.count, from_=rfc3339(gap.from_us), to=rfc3339(gap.to_us)
+            cause=gap.cause,
+            count=gap.count,
+            **{"from": rfc3339(gap.from_us)},
+            to=rfc3339(gap.to_us),
         ),
         advice="Denials may have happened in this stretch without an event. If it happens again,"
         " find what floods the kernel log, or make the ring buffer larger (log_buf_len=).",

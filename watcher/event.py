@@ -66,8 +66,6 @@ class GapBounds(_Part):
     from_: Timestamp | None = Field(alias="from")
     to: Timestamp | None
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
-
 
 class Posture(_Part):
     """The machine's state before and after a change."""

@@ -70,7 +70,9 @@ def _of_reason(reason: Reason) -> Explanation:
     facts = [("reason", reason.id), ("kernels say", "; ".join(words)), *_reason_facts(reason)]
     level = f"Refused from lockdown level {reason.level} on." if reason.level else ""
     title = f"{reason.what}: refused under lockdown"
-    return Explanation(title, tuple(filter(None, (reason.meaning, level, reason.instead))), tuple(facts))
+    return Explanation(
+        title, tuple(filter(None, (reason.meaning, level, reason.instead))), tuple(facts)
+    )
 
 
 def _reason_facts(reason: Reason) -> list[tuple[str, str]]:

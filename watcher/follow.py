@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from watcher.detect import Detector
 from watcher.event import Event
@@ -42,7 +42,7 @@ class Stop:
         self.socket, self._ring = socket.socketpair()
         self._before: list[tuple[signal.Signals, object]] = []
 
-    def __enter__(self) -> Stop:
+    def __enter__(self) -> Self:
         self.socket.setblocking(False)
         self._ring.setblocking(False)
         signal.set_wakeup_fd(self._ring.fileno(), warn_on_full_buffer=False)
@@ -82,9 +82,7 @@ def follow(
         drained()
 
 
-def _drain(
-    source: Source, detector: Detector, write: Callable[[Event], None], stop: Stop
-) -> bool:
+def _drain(source: Source, detector: Detector, write: Callable[[Event], None], stop: Stop) -> bool:
     """Write the events of all there is; tell whether a gap is held back."""
     for batch in source.read():
         for item in batch:

@@ -36,7 +36,7 @@ class GapMerger:
 
     def passed(self, time_us: int | None) -> Gap | None:
         """Tell that a line of `time_us` was read; give the gap that this one has left behind."""
-        end = self._open and self._open.to_us
+        end = self._open.to_us if self._open else None
         if end is None or time_us is None or time_us - end <= ADJACENT_US:
             return None
         return self.flush()

@@ -11,7 +11,7 @@ from typing import Any
 
 def logger() -> Any:
     """Give the logger: plain words for a terminal, key=value for a file or the journal."""
-    import structlog  # noqa: PLC0415 - see above
+    import structlog
 
     person = sys.stderr.isatty()
     render: Any = (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from watcher import __version__
 from watcher.errors import UsageError
-from watcher.rules.rule import Pack, Rule, RuleData, compile_rule
+from watcher.rules.rule import Pack, RuleData, compile_rule
 
 if TYPE_CHECKING:
     from watcher.rules.parse import Fault
@@ -63,8 +63,8 @@ def load_pack() -> Pack:
 
 def check(texts: Texts) -> tuple[list[RuleData], list[Fault]]:
     """Parse rules and hold them against their examples; give those that run and every fault."""
-    from watcher.rules.examples import faults as missed  # noqa: PLC0415 - pySigma
-    from watcher.rules.parse import Fault, parse  # noqa: PLC0415
+    from watcher.rules.examples import faults as missed
+    from watcher.rules.parse import Fault, parse
 
     rules, faults = parse(texts)
     faults += [Fault(r["file"], text) for r in rules for text in missed(compile_rule(r))]
@@ -132,5 +132,3 @@ def _keep(key: str, rules: list[RuleData]) -> None:
         fresh.replace(target)
     except OSError:
         fresh.unlink(missing_ok=True)
-
-

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 SECURITYFS: Final = "sys/kernel/security/lockdown"
-_LEVELS: Final = ("none", "integrity", "confidentiality")
 PostureLevel = Literal["none", "integrity", "confidentiality"]
+_LEVELS: Final[tuple[PostureLevel, ...]] = ("none", "integrity", "confidentiality")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ def inspect(root: str = "/") -> Posture:
         return Posture(None, f"no /{SECURITYFS}: no lockdown in this kernel, or not mounted")
     except OSError as error:
         return Posture(None, f"/{SECURITYFS}: {error.strerror}")
-    found = [word for word in re.findall(r"\[(\w+)\]", text) if word in _LEVELS]
+    found = [level for level in _LEVELS if f"[{level}]" in text]
     if not found:
         return Posture(None, f"/{SECURITYFS} holds no level that is known")
-    return Posture(max(found, key=_LEVELS.index))  # type: ignore[arg-type]
+    return Posture(found[-1])

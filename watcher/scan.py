@@ -22,7 +22,9 @@ from watcher.rules import Pack
 class Past(Protocol):
     """What can be scanned: batches until the end."""
 
-    lines_read: int
+    @property
+    def lines_read(self) -> int:
+        """Lines read so far."""
 
     def read(self) -> Iterator[list[Record | Gap]]:
         """Give batches; an empty one is a chance to show progress."""
@@ -106,7 +108,7 @@ def _sources(extent: Extent, pack: Pack) -> Iterator[Callable[[], Past]]:
 
 
 def _file(file: str, extent: Extent, pack: Pack) -> Past:
-    from watcher.sources.text import TextSource, is_journal_file  # noqa: PLC0415
+    from watcher.sources.text import TextSource, is_journal_file
 
     if file != "-" and is_journal_file(file):
         return _journal(extent, (file,), pack)
@@ -117,8 +119,8 @@ def _file(file: str, extent: Extent, pack: Pack) -> Past:
 
 
 def _journal(extent: Extent, files: tuple[str, ...], pack: Pack) -> Past:
-    from watcher.sources.journal import JournalSource, Span  # noqa: PLC0415
-    from watcher.sources.journal_files import Where  # noqa: PLC0415
+    from watcher.sources.journal import JournalSource, Span
+    from watcher.sources.journal_files import Where
 
     where = Where(extent.directory, files, extent.namespace)
     span = Span(_boot_id(extent.boot, where), extent.since_us, extent.until_us)
@@ -126,7 +128,7 @@ def _journal(extent: Extent, files: tuple[str, ...], pack: Pack) -> Past:
 
 
 def _boot_id(boot: str, where: object) -> str | None:
-    from watcher.sources import journal_files  # noqa: PLC0415
+    from watcher.sources import journal_files
 
     if boot == "all":
         return None
@@ -135,7 +137,7 @@ def _boot_id(boot: str, where: object) -> str | None:
     if wanted in known:
         return wanted
     try:
-        return known[int(boot) - 1 if int(boot) <= 0 else int(boot) - 1]
+        return known[int(boot) - 1]  # journalctl's count: 0 the last, -1 before, 1 the first
     except (ValueError, IndexError):
         raise UsageError(f"no boot {boot!r} here: journalctl --list-boots shows them") from None
 

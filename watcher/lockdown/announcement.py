@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from watcher.lockdown.causes import CAUSE_NAMES, CAUSES, CauseId
+from watcher.lockdown.causes import CAUSE_NAMES, CAUSES, Cause, CauseId
 from watcher.lockdown.denial import unknown
 from watcher.lockdown.finding import CUT, Finding
 from watcher.lockdown.other import match_line
@@ -21,6 +21,7 @@ _BLOCKED: Final = (
 
 
 def announcement(text: str) -> Finding | None:
+    """Read a text that begins like an announcement; None if it is an effect, or all cut off."""
     if not text.startswith(_FROM):
         # "Kernel is locked down, parameter ..." is an effect and has a row of its own.
         return None if match_line(text) else unknown(text)
@@ -51,12 +52,19 @@ def _announced(words: str, *, wiki: bool) -> Finding:
         " lockdown-watcher explain hibernation, bpf, module and so on tell the ways on.",
         text=words,
         cause=cause_id,
-        lineage="debian-4.19" if wiki else cause and cause.lineage,
-        read=cause and cause.read,
+        lineage=_lineage(cause, wiki=wiki),
+        read=cause.read if cause else None,
     )
 
 
+def _lineage(cause: Cause | None, *, wiki: bool) -> str | None:
+    if wiki:
+        return "debian-4.19"
+    return cause.lineage if cause else None
+
+
 def announced_4_9() -> Finding:
+    """Give the finding for Fedora 4.9 to 4.13, which announced both facts in one line."""
     found = _announced("EFI secure boot", wiki=False)
     return replace(
         found, text="Secure boot", lineage="fedora-4.9", secure_boot="enabled", read="FED@962ea4f04"

@@ -23,10 +23,13 @@ _AVC_CUT: Final = re.compile(
 )
 _AVC_PID: Final = re.compile(r"\bpid=(\d{1,10})\b")
 _AVC_COMM: Final = re.compile(r'\bcomm=(?:"([^"]{0,64})"|([0-9A-F]{2,128})(?=\s)|(\S{1,64}) )')
-_AVC_REASON: Final = re.compile(r'\blockdown_reason=(?:"([^"]{0,80})("?)|([^"=]{1,80})( scontext=))')
+_AVC_REASON: Final = re.compile(
+    r'\blockdown_reason=(?:"([^"]{0,80})("?)|([^"=]{1,80})( scontext=))'
+)
 
 
 def avc(text: str) -> Finding | None:
+    """Read an AVC record of the lockdown class, whole or cut."""
     match = _AVC.fullmatch(text) or _AVC_CUT.fullmatch(text)
     if not match or not _names_lockdown(match["rest"]):
         return None

@@ -68,7 +68,7 @@ COMPLAINTS: Final = (
     Complaint(
         ("write msr", "msr_write", "wrmsr"),
         "Writing an MSR was refused: lockdown, or msr.allow_writes=off, or a BIOS lock",
-        "Lockdown leaves a line with \"raw MSR access\" in the kernel log; the others do not.",
+        'Lockdown leaves a line with "raw MSR access" in the kernel log; the others do not.',
         ("msr",),
     ),
     Complaint(
@@ -102,7 +102,7 @@ COMPLAINTS: Final = (
         ("invalid argument", "einval", "errno 22", "errno=22"),
         "EINVAL: lockdown only where a BPF program was loaded",
         "A locked kernel answers EINVAL where a BPF program uses a helper it took away; the"
-        " verifier's log then says \"unknown func\" or \"cannot use helper\".",
+        ' verifier\'s log then says "unknown func" or "cannot use helper".',
         ("bpf_read_kernel", "bpf_write_user"),
     ),
 )

@@ -23,6 +23,7 @@ _LONGEST: Final = max(len(w.text) for w in WORDINGS)
 
 
 def denial(text: str) -> Finding | None:
+    """Read a text that begins with "Lockdown: "; None if it has not the form of a denial."""
     # The name may hold ": " and " is restricted" itself (15 bytes of anything but NUL, facts
     # of Linux 6.12: "Lockdown: evil: hib\n<0>x: hibernation is restricted"), so everything is
     # read from the right: the last " is restricted", then the longest known reason before it.
@@ -48,6 +49,7 @@ def _split(head: str) -> tuple[str | None, Wording | None]:
 
 
 def known_wording(text: str) -> Wording | None:
+    """Find a wording, by its exact case if there is one."""
     return _BY_TEXT.get(text) or _BY_FOLDED.get(text.casefold())
 
 
@@ -84,6 +86,7 @@ def _denial_lineage(comm: str | None, *, mainline: bool, wiki: bool) -> str:
 
 
 def unknown(text: str) -> Finding:
+    """Give the finding for words in a known frame that the catalogue lacks (promise 5)."""
     return Finding(
         kind="lockdown.unknown",
         row="unknown",

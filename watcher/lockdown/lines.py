@@ -173,7 +173,7 @@ LINES: Final = (
     Line(
         "table_override",
         "lockdown.effect",
-        _pattern(r"(?:ACPI: )?kernel is locked down, ignoring table override"),
+        _pattern(r"(?:ACPI: )?[Kk]ernel is locked down, ignoring table override"),
         "An ACPI table override was ignored: the kernel is locked down",
         "The ACPI tables in the initrd were not used; the firmware's own are in force.",
         "Have the firmware mended by its vendor; test overrides on an unlocked machine.",
@@ -184,7 +184,9 @@ LINES: Final = (
     Line(
         "parameter_ignored",
         "lockdown.effect",
-        _pattern(r'(?:[\w-]+: ?){0,3}Kernel is locked down, parameter "(?P<text>[^"]{1,64})" .{1,64}'),
+        _pattern(
+            r'(?:[\w-]+: ?){0,3}Kernel is locked down, parameter "(?P<text>[^"]{1,64})" .{1,64}'
+        ),
         "A module parameter was ignored: the kernel is locked down",
         "The module runs, but without what the parameter asks for.",
         "Drop the parameter; it cannot be had on a locked kernel.",
@@ -196,7 +198,9 @@ LINES: Final = (
     Line(
         "not_permitted",
         "lockdown.effect",
-        _pattern(r"(?P<text>.{1,128}?) (?:is not|are not|isn't) permitted when the kernel is locked down"),
+        _pattern(
+            r"(?P<text>.{1,128}) (?:is not|are not|isn't) permitted when the kernel is locked down"
+        ),
         "A hardware setting was refused: the kernel is locked down",
         "The setting would let a program aim a driver at other hardware.",
         "Let the kernel find the hardware by itself (ACPI, PnP).",

@@ -147,7 +147,7 @@ def _as_number(text: str) -> float | None:
 
 
 def _cidr(field: str, network: str) -> Matcher:
-    import ipaddress  # noqa: PLC0415 - few rules need it
+    import ipaddress
 
     wanted = ipaddress.ip_network(network)
 

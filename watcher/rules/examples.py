@@ -23,7 +23,7 @@ def faults(rule: Rule) -> list[str]:
 def _fires(rule: Rule, example: Example) -> bool:
     record = example_record(example)
     found = judge(record)
-    return bool(Pack((rule,)).matching(record, found and found.kind))
+    return bool(Pack((rule,)).matching(record, found.kind if found else None))
 
 
 def example_record(example: Example) -> Record:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,9 +17,13 @@ from sigma.exceptions import SigmaError
 from sigma.filters import SigmaFilter
 from sigma.rule import SigmaRule, SigmaYAMLLoader
 
-from watcher.kinds import Kind
+from watcher.kinds import SEVERITIES, Kind, Severity
 from watcher.rules.rule import Example, RuleData, compile_rule
 from watcher.rules.tree import UnsupportedError, tree
+
+
+_FAULT_WIDTH: Final = 300
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -67,9 +72,7 @@ def parse(texts: Mapping[str, str]) -> tuple[list[RuleData], list[Fault]]:
 
 def _documents(name: str, text: str, faults: list[Fault]) -> list[Any]:
     try:
-        plain = list(yaml.load_all(text, SigmaYAMLLoader))  # noqa: S506 - a safe loader, in C
-        if not all(isinstance(doc, dict) for doc in plain):
-            raise SigmaError("a rule is a mapping with title, logsource and detection")
+        plain = [_mapping(doc) for doc in yaml.load_all(text, SigmaYAMLLoader)]
         found = SigmaCollection.from_dicts(plain, collect_errors=True, collect_filters=True)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -86,6 +89,12 @@ def _documents(name: str, text: str, faults: list[Fault]) -> list[Any]:
     return []
 
 
+def _mapping(doc: object) -> dict[str, Any]:
+    if not isinstance(doc, dict):
+        raise SigmaError("a rule is a mapping with title, logsource and detection")
+    return doc
+
+
 def _rule(
     name: str, doc: Any, filters: list[SigmaFilter], text: str, faults: list[Fault]
 ) -> list[RuleData]:
@@ -96,7 +105,9 @@ def _rule(
         data = _data(name, filtered)
         compile_rule(data)  # for its faults: a pattern that re2 refuses
     except ValidationError as error:
-        faults += [Fault(name, _key_fault(each), _line_of(text, each["loc"])) for each in error.errors()]
+        faults += [
+            Fault(name, _key_fault(each), _line_of(text, each["loc"])) for each in error.errors()
+        ]
     except (SigmaError, ValueError, TypeError, AttributeError, KeyError) as error:
         faults.append(Fault(name, _one_line(error), _line_of(text, "condition")))
     except RecursionError:
@@ -110,12 +121,12 @@ def _data(name: str, doc: SigmaRule) -> RuleData:
     key = _WatcherKey.model_validate(doc.custom_attributes.get("watcher", {}))
     if "watcher" in doc.custom_attributes and not key.examples.match:
         raise UnsupportedError("a rule with the key watcher needs watcher.examples.match")
-    if doc.level is None or doc.id is None:
-        raise UnsupportedError("a rule needs an id (UUID) and a level to make events")
+    if doc.id is None:
+        raise UnsupportedError("a rule needs an id (a UUID), which its events carry")
     return RuleData(
         id=str(doc.id),
         title=doc.title,
-        level=doc.level.name.lower(),  # type: ignore[typeddict-item] - Sigma's words are ours
+        level=_level(doc),
         file=name,
         status=doc.status.name.lower() if doc.status else "",
         description=" ".join((doc.description or "").split()),
@@ -129,13 +140,20 @@ def _data(name: str, doc: SigmaRule) -> RuleData:
     )
 
 
+def _level(doc: SigmaRule) -> Severity:
+    for severity in SEVERITIES:
+        if doc.level is not None and doc.level.name.lower() == severity:
+            return severity
+    raise UnsupportedError("a rule needs a level, which its events get as severity")
+
+
 def _plain(examples: list[str | dict[str, str | int]]) -> list[Example]:
     return [e if isinstance(e, str) else {k: str(v) for k, v in e.items()} for e in examples]
 
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:300] + "..."
+    return textwrap.shorten(text, _FAULT_WIDTH, placeholder="...")
 
 
 def _key_fault(each: Any) -> str:

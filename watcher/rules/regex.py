@@ -18,7 +18,7 @@ class PatternError(ValueError):
 
 def compiled(pattern: str, flags: str = "") -> Any:
     """Compile `pattern`; raises PatternError where re2 refuses it."""
-    import re2  # noqa: PLC0415 - start-up is felt, and few rules have a pattern
+    import re2
 
     options = re2.Options()
     options.log_errors = False

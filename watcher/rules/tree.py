@@ -75,16 +75,20 @@ def _value(field: str, value: Any) -> Node:
         return ["or", [_value(field, each) for each in value.values]]
     if isinstance(value, SigmaString):
         return ["string", field, _parts(value), isinstance(value, SigmaCasedString)]
+    if isinstance(value, SigmaRegularExpression):
+        flags = "".join(sorted(_FLAGS[flag.name] for flag in value.flags))
+        return ["regex", field, value.to_plain(), flags]
+    return _presence(field, value) or _comparison(field, value)
+
+
+def _presence(field: str, value: Any) -> Node | None:
     if isinstance(value, SigmaNull):
         return ["null", field]
     if isinstance(value, SigmaExists):
         return ["exists", field, bool(value)]
     if isinstance(value, SigmaBool):
         return ["string", field, [str(value).lower()], False]
-    if isinstance(value, SigmaRegularExpression):
-        flags = "".join(sorted(_FLAGS[flag.name] for flag in value.flags))
-        return ["regex", field, value.to_plain(), flags]
-    return _comparison(field, value)
+    return None
 
 
 def _comparison(field: str, value: Any) -> Node:

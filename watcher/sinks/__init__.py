@@ -1,0 +1,1 @@
+"""Where events go. Every sink is one file and knows no other sink."""

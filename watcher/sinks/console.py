@@ -94,7 +94,9 @@ def since_boot(monotonic_us: int) -> str:
         return f"{seconds:.1f} s after boot"
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min after boot" if hours else f"{minutes} min {seconds} s after boot"
+    return (
+        f"{hours} h {minutes} min after boot" if hours else f"{minutes} min {seconds} s after boot"
+    )
 
 
 def _facts(event: Event) -> Iterator[tuple[str, str]]:

@@ -30,4 +30,6 @@ def render(found: Explanation, *, as_json: bool) -> str:
 
 def _fact(name: str, value: str, width: int) -> str:
     head = f"  {name + ':':<20}"
-    return textwrap.fill(plain(value), width, initial_indent=head, subsequent_indent=" " * len(head))
+    return textwrap.fill(
+        plain(value), width, initial_indent=head, subsequent_indent=" " * len(head)
+    )

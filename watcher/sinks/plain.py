@@ -7,9 +7,7 @@ from typing import Final
 from watcher.event import HIDDEN
 
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in range(0x20)}
-_SHOWN: Final = _CONTROLS | {
-    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in HIDDEN
-}
+_SHOWN: Final = _CONTROLS | {code: f"\\u{code:04x}" for code in HIDDEN}
 
 
 def plain(text: str) -> str:

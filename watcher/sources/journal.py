@@ -6,7 +6,6 @@ is read of the few that may matter (1.0 us an entry, where `for entry in Reader`
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -38,7 +37,6 @@ KERNEL: Final[Matches] = (
 """Alternatives, each of which needs all of its matches. All four cost 1.25 times the first."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Span:
     """Which part of it: a boot (None: all of them), from and to Epoch microseconds."""
@@ -55,7 +53,11 @@ class JournalSource:
     name = "journal"
 
     def __init__(
-        self, prefilter: Prefilter, where: Where = Where(), span: Span = Span(), matches: Matches = KERNEL
+        self,
+        prefilter: Prefilter,
+        where: Where = Where(),
+        span: Span = Span(),
+        matches: Matches = KERNEL,
     ) -> None:
         self._where, self._span, self._matches = where, span, matches
         self._prefilter = prefilter

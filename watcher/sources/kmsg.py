@@ -29,7 +29,11 @@ class KmsgSource:
     name = "kmsg"
 
     def __init__(
-        self, prefilter: Prefilter, *, since: int | Literal["boot", "now"] = "boot", path: str = "/dev/kmsg"
+        self,
+        prefilter: Prefilter,
+        *,
+        since: int | Literal["boot", "now"] = "boot",
+        path: str = "/dev/kmsg",
     ) -> None:
         self._path = path
         self._prefilter = prefilter

@@ -28,10 +28,8 @@ class KmsgRecord:
 
     def fields(self) -> dict[str, str]:
         """Give the fields journald makes of this record (journald-kmsg.c dev_kmsg_record)."""
-        if self.facility == 0:
-            identifier, pid, message = "kernel", None, self.text
-        else:
-            identifier, pid, message = split_identifier(self.text)
+        kernel = ("kernel", None, self.text)
+        identifier, pid, message = split_identifier(self.text) if self.facility else kernel
         named = {"SYSLOG_IDENTIFIER": identifier, "SYSLOG_PID": pid}
         return {
             "_TRANSPORT": "kernel",

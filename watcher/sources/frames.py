@@ -1,0 +1,469 @@
+"""Peels every known frame off a line of log text: what put it there, when, on which host.
+
+Only frames that are positively known go; what else stands before a message stays, so that
+nothing anchored at the start of a kernel text can match what another program wrote. Formats
+are those of the programs: util-linux dmesg.c (print_record), systemd logs-show.c
+(output_short), RFC 3164 and 5424, BusyBox syslogd.c, Talos, container runtimes and CI. Pure,
+and linear in the length of the line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from watcher.sources.kmsg_record import unescape
+from watcher.sources.stamps import (
+    Stamp,
+    epoch_stamp,
+    read_full,
+    read_iso,
+    read_reltime,
+    read_syslog,
+    read_time_of_day,
+    read_unix,
+)
+
+MAX_LINE: Final = 65_536
+"""Characters of a line that are looked at; no kernel record comes near."""
+_MAX_FRAMES: Final = 64
+"""Frames around one message; more is not a log but an attack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A message and what its frames told; what they did not tell is None.
+
+    `identifier` is "kernel" or "audit" where a frame says so, `program` the name of another
+    program (its text keeps it), `pid` the process a frame names. `device` is true where the
+    frame is the kernel log's own (dmesg, /dev/kmsg), which keeps `ident: ` in the text.
+    `lead` and `width` are characters before the first frame and before the message.
+    """
+
+    text: str
+    monotonic_us: int | None = None
+    stamp: Stamp | None = None
+    facility: int | None = None
+    level: int | None = None
+    hostname: str | None = None
+    identifier: str | None = None
+    seq: int | None = None
+    program: str | None = None
+    pid: int | None = None
+    device: bool = False
+    lead: int = 0
+    width: int = 0
+
+
+def unframe(line: str) -> Framed:
+    """Peel all frames off `line`; raises nothing, whatever it holds."""
+    return _Peeler(_plain(line[:MAX_LINE])).framed()
+
+
+# --- colour codes
+
+_ANSI: Final = re.compile(
+    r"(?:\x1b|\^\[|\u241b)\[[0-9:;<=>?]{0,32}[ -/]{0,4}[@-~]"
+    r"|\x1b\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]|\x1b[78=>c-eM]"
+)
+# A terminal's copy loses the escape character and keeps the rest: "[32m[    0.0] [0m".
+_ORPHANED: Final = re.compile(r"\[(?:\d{1,3}(?:;\d{1,3}){0,4})?m")
+
+
+def _plain(line: str) -> str:
+    if "\x1b" in line or "^[" in line or "\u241b" in line:
+        return _ANSI.sub("", line)
+    if "m[" in line and _ORPHANED.match(line.lstrip()):
+        return _ORPHANED.sub("", line)
+    return line
+
+
+# --- the patterns, by what they begin with
+
+_SPACE: Final = re.compile(r"[\s\0\u200b\u200e\u200f\u2060\ufeff]+")
+_MARK: Final = re.compile(
+    r">+|\|{1,2}(?=\s|\|)|#{1,6}\s|\*{1,3}|[\u2022\u00b7-]\s|`{1,3}|&(?:gt|nbsp|#62|#160);"
+    r"|</?[A-Za-z][^<>]{0,200}>"
+)
+_HOST: Final = r"(?P<host>\(none\)|[^\s\[\](){}<>:|\"',;=][^\s\[\](){}<>|\"',;=]{0,254}(?<!:))"
+_FACILITIES: Final = [
+    "kern",
+    "user",
+    "mail",
+    "daemon",
+    "auth",
+    "syslog",
+    "lpr",
+    "news",
+    "uucp",
+    "cron",
+    "authpriv",
+    "ftp",
+    "ntp",
+    "audit",
+    "alert",
+    "clock",
+    "local0",
+    "local1",
+    "local2",
+    "local3",
+    "local4",
+    "local5",
+    "local6",
+    "local7",
+]
+_LEVELS: Final = {
+    "emerg": 0,
+    "panic": 0,
+    "alert": 1,
+    "crit": 2,
+    "err": 3,
+    "error": 3,
+    "warn": 4,
+    "warning": 4,
+    "notice": 5,
+    "info": 6,
+    "debug": 7,
+}
+_FACILITY: Final = rf"(?P<facility>{'|'.join(sorted(_FACILITIES, key=len, reverse=True))})"
+_LEVEL: Final = rf"(?P<level>{'|'.join(sorted(_LEVELS, key=len, reverse=True))})"
+
+# dmesg -x ("%-6s:%-6s: "), and Talos, which puts a node before it and a date after it.
+_DECODED: Final = re.compile(
+    rf"(?:(?P<host>\S{{1,255}}): {{1,4}})?{_FACILITY} {{0,6}}: {{0,6}}{_LEVEL} {{0,6}}:(?:\s|$)"
+)
+_KERNEL: Final = re.compile(
+    rf"(?:{_HOST} )?(?:<?{_FACILITY}\.{_LEVEL}>? (?:(?P<host2>[^\s\[\]<>]{{1,255}}(?<!:)) )?)?"
+    r"kernel(?:\[(?P<pid>\d{1,10})\])?:(?= |\[|$|(?:Lockdown|Kernel|Lifting|Secure)\b)"
+)
+# Only what the audit system itself says; any program may call itself audit.
+_AUDIT: Final = re.compile(
+    rf"(?:{_HOST} )?(?:audit|audispd|audisp-syslog)(?:\[\d{{1,10}}\])?: "
+    r"(?=AVC avc:|avc: |(?:node=\S{1,255} )?type=AVC )"
+)
+_AUDIT_RECORD: Final = re.compile(
+    r"(?:node=(?P<host>\S{1,255}) )?(?:(?P<daemon>type=AVC )|(?:audit: )?type=1400 )"
+    r"(?:msg=)?audit\((?:(?P<seconds>\d{9,11})\.(?P<fraction>\d{3}):\d{1,20}\))?"
+)
+_PROGRAM: Final = re.compile(
+    rf"(?:{_HOST} )?(?P<program>[^\s\[\]:]{{1,255}})(?:\[(?P<pid>\d{{1,10}})\])?:(?= |$)"
+)
+_PRI: Final = re.compile(r"<(\d{1,4})>")
+_RFC5424: Final = re.compile(
+    r"1 (?P<stamp>-|\d{4}-\d\d-\d\dT\S{1,32}) (?P<host>\S{1,255}) (?P<program>\S{1,48})"
+    r" (?P<pid>\S{1,128}) \S{1,32} (?:-|(?:\[[^\s\]=\"]{1,64}"
+    r"(?: [^\s\]=\"]{1,64}=\"(?>(?:[^\"\\\]]|\\.){0,4096})\"){0,64}\]){1,16})(?: \ufeff?|$)"
+)
+_KMSG: Final = re.compile(r"(\d{1,4}),(\d{1,20}),(\d{1,20}),[^;\n]{0,256};")
+# dmesg, also with --show-delta; journalctl short-monotonic and short-delta.
+_MONOTONIC: Final = re.compile(
+    r"\[ {0,16}(?P<seconds>\d{1,12})\.(?P<fraction>\d{1,9})"
+    r"(?: {1,24}| <[ -]{0,16}[\d.]{1,24}[ *]?>|,\d{1,3})?\]:?"
+)
+_DELTA: Final = re.compile(r"\[<?[ +-]{0,16}\d{1,12}\.\d{1,9}[ *]?>?\]")
+_CALLER: Final = re.compile(r"\[ {0,12}[TC]\d{1,10}\]")
+_CLOSE: Final = re.compile(r"(?: <[ -]{0,16}[\d.]{1,24}>)?\]:?(?=\s|$)")
+_POD: Final = re.compile(r"\[pod/[^\]\s]{1,300}\] ")
+_COMPOSE: Final = re.compile(r"[\w.-]{1,128} {1,64}\|(?=\s|$)")
+_AFTER_ISO: Final = re.compile(r" (?:(?:stdout|stderr) [FP]|\d\d[OE][ +])(?= )")
+_GH_RUN: Final = re.compile(r"[^\t]{1,120}\t[^\t]{1,120}\t(?=\ufeff?\d{4}-)")
+_CLOSING_TAG: Final = re.compile(r"</[A-Za-z][^<>]{0,30}>|<(?:br|p|hr)\s?/?>", re.IGNORECASE)
+# ChromeOS and others write the level where the host stands elsewhere.
+_LEVEL_WORDS: Final = {name.upper(): level for name, level in _LEVELS.items()}
+
+
+class _Peeler:
+    """One line on its way from the outside in; every step tells whether it peeled something."""
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+        self.at = 0
+        self.lead: int | None = None
+        self.monotonic_us: int | None = None
+        self.stamp: Stamp | None = None
+        self.facility: int | None = None
+        self.level: int | None = None
+        self.hostname: str | None = None
+        self.identifier: str | None = None
+        self.program: str | None = None
+        self.pid: int | None = None
+        self.claimed = False  # a frame said that this is the kernel's
+        self.device = False
+        self.dated_by: str | None = None
+        self.starred = False
+
+    def framed(self) -> Framed:
+        for _ in range(_MAX_FRAMES):
+            if self.at >= len(self.line) or self.program or not self._step():
+                break
+        if self.lead is None:
+            self.lead = self.at
+        return self._kmsg() or self._rest()
+
+    def _rest(self) -> Framed:
+        self._audit_record()
+        text = self._trimmed(self.line[self.at :])
+        if self.dated_by is None and not self.claimed and text.startswith("-- "):
+            text = ""  # journalctl's own lines: "-- Boot 0123 --", "-- No entries --"
+        return Framed(
+            text=text,
+            monotonic_us=self.monotonic_us,
+            stamp=self.stamp,
+            facility=self.facility,
+            level=self.level,
+            hostname=self.hostname,
+            identifier=self.identifier,
+            program=self.program,
+            pid=self.pid,
+            device=self.device and self.identifier is None,
+            lead=self.lead or 0,
+            width=self.at,
+        )
+
+    def _trimmed(self, text: str) -> str:
+        for _ in range(16):
+            before = len(text)
+            text = text.rstrip(" \t\r\n\f\v\0\xa0\u200b\ufeff`" + ("*" if self.starred else ""))
+            tag = text.rfind("<", -40) if text.endswith(">") else -1
+            if tag >= 0 and _CLOSING_TAG.fullmatch(text, tag):
+                text = text[:tag]
+            if len(text) == before:
+                break
+        return text
+
+    # Which steps are worth a try depends on the character the rest begins with.
+
+    def _step(self) -> bool:
+        first = self.line[self.at]
+        if first.isspace() or first in "\0\u200b\u200e\u200f\u2060\ufeff":
+            return self._take(_SPACE.match(self.line, self.at))
+        for step in _STEPS.get(first, _DIGIT if first.isdecimal() else _WORD):
+            if step(self):
+                return True
+        return False
+
+    def _take(self, match: re.Match[str] | None, *, frame: bool = False) -> bool:
+        if match is None:
+            return False
+        self._go(match.end(), frame=frame)
+        return True
+
+    def _go(self, end: int, *, frame: bool = True) -> None:
+        if frame and self.lead is None:
+            self.lead = self.at
+        self.at = end
+
+    def _mark(self) -> bool:
+        match = None if self.claimed else _MARK.match(self.line, self.at)
+        if match and match[0][0] == "*":
+            self.starred = True
+        return self._take(match)
+
+    # Frames of the kernel log itself.
+
+    def _monotonic(self) -> bool:
+        match = _MONOTONIC.match(self.line, self.at)
+        if not match:
+            return False
+        fraction = int(match["fraction"].ljust(6, "0")[:6])
+        self.monotonic_us = int(match["seconds"]) * 1_000_000 + fraction
+        return self._device(match)
+
+    def _delta(self) -> bool:
+        match = _DELTA.match(self.line, self.at) or _CALLER.match(self.line, self.at)
+        return match is not None and self._device(match)
+
+    def _device(self, match: re.Match[str]) -> bool:
+        self.claimed = self.device = True
+        return self._take(match, frame=True)
+
+    def _pri(self) -> bool:
+        match = _PRI.match(self.line, self.at)
+        if not match:
+            return False
+        # The outermost was written by whoever received the line; a text may begin with another.
+        if self.facility is None:
+            self.facility, self.level = int(match[1]) >> 3, int(match[1]) & 7
+        return self._take(match, frame=True)
+
+    def _decoded(self) -> bool:
+        match = None if self.claimed else _DECODED.match(self.line, self.at)
+        if not match:
+            return False
+        self._says(match)
+        self.device = True
+        return self._take(match, frame=True)
+
+    def _kmsg(self) -> Framed | None:
+        match = None if self.claimed else _KMSG.match(self.line, self.at)
+        if not match:
+            return None
+        prio, seq, usec = (int(part) for part in match.groups())
+        raw = self.line[match.end() :].rstrip("\r\n").encode(errors="backslashreplace")
+        return Framed(
+            text=unescape(raw),
+            monotonic_us=usec,
+            stamp=self.stamp,
+            facility=prio >> 3,
+            level=prio & 7,
+            hostname=self.hostname,
+            seq=seq,
+            device=True,
+            lead=self.lead or 0,
+            width=match.end(),
+        )
+
+    # Frames that name a sender.
+
+    def _kernel(self) -> bool:
+        match = _KERNEL.match(self.line, self.at)
+        if not match:
+            return False
+        self._says(match)
+        self.claimed, self.identifier = True, "kernel"
+        if match["pid"] and int(match["pid"]):
+            self.pid = int(match["pid"])
+        return self._take(match, frame=True)
+
+    def _audit(self) -> bool:
+        match = _AUDIT.match(self.line, self.at)
+        if not match:
+            return False
+        self._says(match)
+        self.claimed, self.identifier = True, "audit"
+        return self._take(match, frame=True)
+
+    def _audit_record(self) -> None:
+        """Learn from `type=AVC msg=audit(...)`, which stays in the text."""
+        match = _AUDIT_RECORD.match(self.line, self.at)
+        if not match:
+            return
+        if match["daemon"] and not self.device:
+            self.identifier = "audit"
+            self.hostname = match["host"] or self.hostname
+        if match["seconds"] and (match["daemon"] or self.stamp is None):
+            self.stamp = epoch_stamp(match["seconds"], match["fraction"])
+
+    def _other_program(self) -> bool:
+        """Take note of another program's name, which stays in the text and ends the peeling."""
+        match = _PROGRAM.match(self.line, self.at)
+        if not match or (self.claimed and not match["host"]):
+            return False
+        named = match["host"] if self.dated_by == "syslog" else match["pid"]
+        if self.identifier or not named or not (self.dated_by or self.device):
+            return False
+        self.program = match["program"]
+        self.pid = int(match["pid"]) if match["pid"] else None
+        self.hostname = match["host"] or self.hostname
+        self.lead = self.at if self.lead is None else self.lead
+        return True
+
+    def _says(self, match: re.Match[str]) -> None:
+        """Keep host, facility and level, as far as `match` has them."""
+        part = match.groupdict()
+        host = part.get("host2") or part.get("host")
+        if host in _LEVEL_WORDS:
+            self.level, host = _LEVEL_WORDS[host], None
+        self.hostname = host or self.hostname
+        if part.get("facility") and self.facility is None:
+            self.facility = _FACILITIES.index(part["facility"])
+            self.level = _LEVELS[part["level"]]
+
+    def _rfc5424(self) -> bool:
+        match = None if self.claimed else _RFC5424.match(self.line, self.at)
+        if not match:
+            return False
+        stamp, end = read_iso(match["stamp"], 0)
+        self.stamp = stamp if end == len(match["stamp"]) else self.stamp
+        self.dated_by = "rfc5424"
+        self.hostname = None if match["host"] == "-" else match["host"]
+        if match["program"] not in ("kernel", "-"):
+            self.program = match["program"]
+            self.pid = int(match["pid"]) if match["pid"].isdecimal() else None
+            return True
+        self.identifier = "kernel" if match["program"] == "kernel" else None
+        self.claimed = self.identifier is not None
+        return self._take(match, frame=True)
+
+    # Dates.
+
+    def _bracketed_date(self) -> bool:
+        for read in (read_iso, read_syslog, read_reltime, read_time_of_day):
+            stamp, end = read(self.line, self.at + 1)
+            close = _CLOSE.match(self.line, end) if end > self.at + 1 else None
+            if close and not self.claimed:
+                self._dated("bracket", stamp, close.end())
+                self.device = read is not read_time_of_day or self.device
+                return True
+        return False
+
+    def _iso(self) -> bool:
+        stamp, end = (None, 0) if self.claimed else read_iso(self.line, self.at)
+        if stamp is None:
+            return False
+        # dmesg is the only one to write a comma there and no host after it.
+        self.device = self.device or "," in self.line[self.at : end]
+        by = "device" if self.device else "iso"
+        after = _AFTER_ISO.match(self.line, end)
+        self._dated(by, stamp, after.end() if after else end)
+        return True
+
+    def _syslog(self) -> bool:
+        return self._date(read_syslog, "syslog")
+
+    def _full(self) -> bool:
+        return self._date(read_full, "syslog")
+
+    def _unix(self) -> bool:
+        return self._date(read_unix, "syslog")
+
+    def _date(self, read: Callable[[str, int], tuple[Stamp | None, int]], by: str) -> bool:
+        stamp, end = (None, 0) if self.claimed else read(self.line, self.at)
+        if stamp is None:
+            return False
+        self._dated(by, stamp, end)
+        return True
+
+    def _time_of_day(self) -> bool:
+        _, end = (None, self.at) if self.claimed else read_time_of_day(self.line, self.at)
+        self._go(end, frame=end > self.at)
+        return end > 0 and self.line[end - 1 : end].isdecimal() and not self.claimed
+
+    def _dated(self, by: str, stamp: Stamp | None, end: int) -> None:
+        # The innermost is the nearest to the event; those around it say when it was copied.
+        self.stamp, self.dated_by = stamp or self.stamp, by
+        if self.line[end : end + 2] == ": ":
+            end += 1
+        self._go(end)
+
+    # Containers and CI.
+
+    def _pod(self) -> bool:
+        return self._take(_POD.match(self.line, self.at), frame=True)
+
+    def _compose(self) -> bool:
+        return not self.claimed and self._take(_COMPOSE.match(self.line, self.at), frame=True)
+
+    def _gh_run(self) -> bool:
+        if self.claimed or "\t" not in self.line[self.at : self.at + 256]:
+            return False
+        return self._take(_GH_RUN.match(self.line, self.at), frame=True)
+
+
+_Step = Callable[[_Peeler], bool]
+_P = _Peeler
+# fmt: off
+_WORD: Final[tuple[_Step, ...]] = (
+    _P._mark, _P._decoded, _P._kernel, _P._audit, _P._full, _P._syslog, _P._other_program,
+    _P._compose, _P._gh_run,
+)
+_DIGIT: Final[tuple[_Step, ...]] = (
+    _P._iso, _P._unix, _P._time_of_day, _P._rfc5424, *_WORD,
+)
+_STEPS: Final[dict[str, tuple[_Step, ...]]] = {
+    "[": (_P._monotonic, _P._delta, _P._bracketed_date, _P._pod),
+    "<": (_P._pri, _P._kernel, _P._mark),
+}
+# fmt: on
