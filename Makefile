@@ -1,30 +1,60 @@
 # Everything a newcomer needs: `make run` follows the kernel log, `make test` runs the tests.
-# Both set up what they need: system packages (as root or by sudo), then a venv in .venv.
+# Each sets up what it needs first (.ci/setup): system packages, as root or by sudo, then .venv.
 
+SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
-READY_DEV := $(VENV)/.ready-dev
+# -m, for scripts in a venv know only the place where it was made.
+WATCHER := $(BIN)/python -m watcher
+STORY := scan -o human -v tests/corpus/story.txt
+
+# What is set up is kept by the interpreter's name: another Python wants a fresh start.
+READY := $(VENV)/.ready-$(notdir $(realpath $(shell command -v $(PYTHON))))
 
 .PHONY: run demo test lint bench fuzz clean
 
+# Where no kernel log can be read (status 3, and it said why) the story is played instead.
+# Stopped by Ctrl-C or SIGTERM it ends quietly: the watcher is told, and waited for.
 run: $(READY)
-	@BIN=$(BIN) ./units/run
+	@stopped=; trap 'stopped=1; kill $$watcher 2>/dev/null' INT TERM; \
+	$(WATCHER) watch & watcher=$$!; \
+	wait $$watcher; status=$$?; \
+	while kill -0 $$watcher 2>/dev/null; do wait $$watcher; status=$$?; done; \
+	[ -z "$$stopped" ] || exit 0; \
+	[ $$status = 3 ] || exit $$status; \
+	echo 'make run: so this is a story told to the same rules, as by make demo' >&2; \
+	exec $(WATCHER) $(STORY)
 
 demo: $(READY)
-	@$(BIN)/lockdown-watcher scan -o human -v tests/corpus/story.txt
+	@$(WATCHER) $(STORY)
 
-test: $(READY_DEV)
-	$(BIN)/python -m pytest
+# make test ARGS='-k kmsg -x'
+test: $(READY)-dev
+	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(READY_DEV)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+lint: $(READY)-dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
-bench: $(READY_DEV)
-	$(BIN)/python -m tests.bench
+bench: $(READY)-dev
+	$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: $(READY)-fuzz
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+$(READY): pyproject.toml .ci/setup
+	@.ci/setup $(PYTHON) $(VENV)
+	@touch $@
+
+$(READY)-dev: pyproject.toml .ci/setup
+	@.ci/setup $(PYTHON) $(VENV) dev
+	@touch $(READY) $@
+
+$(READY)-fuzz: pyproject.toml .ci/setup
+	@.ci/setup $(PYTHON) $(VENV) dev fuzz
+	@touch $(READY) $(READY)-dev $@
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -21,7 +21,6 @@ from watcher.kinds import SEVERITIES, Kind, Severity
 from watcher.rules.rule import Example, RuleData, compile_rule
 from watcher.rules.tree import UnsupportedError, tree
 
-
 _FAULT_WIDTH: Final = 300
 
 
@@ -73,12 +72,14 @@ def parse(texts: Mapping[str, str]) -> tuple[list[RuleData], list[Fault]]:
 def _documents(name: str, text: str, faults: list[Fault]) -> list[Any]:
     try:
         plain = [_mapping(doc) for doc in yaml.load_all(text, SigmaYAMLLoader)]
-        found = SigmaCollection.from_dicts(plain, collect_errors=True, collect_filters=True)
+        found = SigmaCollection.from_dicts(
+            plain, collect_errors=True, collect_filters=True, resolve_references=False
+        )
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         faults.append(Fault(name, f"not YAML: {error.problem}", mark.line + 1 if mark else None))
     except (SigmaError, yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
-        faults.append(Fault(name, _one_line(error)))
+        faults.append(Fault(name, _one_line(error), _line_of(text, error)))
     except RecursionError:
         faults.append(Fault(name, "nested too deeply"))
     else:

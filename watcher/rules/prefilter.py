@@ -28,8 +28,8 @@ class Prefilter:
 
     def __init__(self, rules: Iterable[Literals | None], *also: bytes) -> None:
         sets = list(rules)
-        self.may: Search = bool
-        self._sure: Search = bool
+        self.may: Search = _always
+        self._sure: Search = _always
         self.literals: frozenset[bytes] | None = None
         if None not in sets:
             texts = {*also, *(text.encode() for each in sets for text in each or ())}
@@ -41,6 +41,10 @@ class Prefilter:
         """Tell whether `raw` (UTF-8, any case) may match a rule."""
         low = raw.lower()
         return bool(self.may(low) and self._sure(low))
+
+
+def _always(_: bytes) -> bool:
+    return True
 
 
 def _any_of(patterns: Iterable[bytes]) -> Search:

@@ -122,7 +122,7 @@ def _parts(value: SigmaString) -> list[Any]:
     for part in value.s:
         if isinstance(part, str):
             parts.append(part)
-        elif part in _WILDCARDS:
+        elif isinstance(part, SpecialChars):
             parts.append(_WILDCARDS[part])
         else:
             raise UnsupportedError("placeholders (the expand modifier) are not supported")

@@ -139,9 +139,9 @@ _KERNEL: Final = re.compile(
     r"kernel(?:\[(?P<pid>\d{1,10})\])?:(?= |\[|$|(?:Lockdown|Kernel|Lifting|Secure)\b)"
 )
 # Only what the audit system itself says; any program may call itself audit.
+_AUDIT_SAYS: Final = re.compile(r"AVC avc:|avc: |(?:node=\S{1,255} )?type=AVC ")
 _AUDIT: Final = re.compile(
-    rf"(?:{_HOST} )?(?:audit|audispd|audisp-syslog)(?:\[\d{{1,10}}\])?: "
-    r"(?=AVC avc:|avc: |(?:node=\S{1,255} )?type=AVC )"
+    rf"(?:{_HOST} )?(?:audit|audispd|audisp-syslog)(?:\[\d{{1,10}}\])?: (?={_AUDIT_SAYS.pattern})"
 )
 _AUDIT_RECORD: Final = re.compile(
     r"(?:node=(?P<host>\S{1,255}) )?(?:(?P<daemon>type=AVC )|(?:audit: )?type=1400 )"
@@ -154,7 +154,7 @@ _PRI: Final = re.compile(r"<(\d{1,4})>")
 _RFC5424: Final = re.compile(
     r"1 (?P<stamp>-|\d{4}-\d\d-\d\dT\S{1,32}) (?P<host>\S{1,255}) (?P<program>\S{1,48})"
     r" (?P<pid>\S{1,128}) \S{1,32} (?:-|(?:\[[^\s\]=\"]{1,64}"
-    r"(?: [^\s\]=\"]{1,64}=\"(?>(?:[^\"\\\]]|\\.){0,4096})\"){0,64}\]){1,16})(?: \ufeff?|$)"
+    r"(?: [^\s\]=\"]{1,64}=\"(?>(?:[^\"\\]|\\.){0,4096})\"){0,64}\]){1,16})(?: \ufeff?|$)"
 )
 _KMSG: Final = re.compile(r"(\d{1,4}),(\d{1,20}),(\d{1,20}),[^;\n]{0,256};")
 # dmesg, also with --show-delta; journalctl short-monotonic and short-delta.
@@ -168,6 +168,10 @@ _CLOSE: Final = re.compile(r"(?: <[ -]{0,16}[\d.]{1,24}>)?\]:?(?=\s|$)")
 _POD: Final = re.compile(r"\[pod/[^\]\s]{1,300}\] ")
 _COMPOSE: Final = re.compile(r"[\w.-]{1,128} {1,64}\|(?=\s|$)")
 _AFTER_ISO: Final = re.compile(r" (?:(?:stdout|stderr) [FP]|\d\d[OE][ +])(?= )")
+# grep -n and grep -H on a saved log: "boot.log:12:[    0.0] ".
+_GREP: Final = re.compile(
+    r"(?:[^\s:\[\]<>|]{1,255}:)?(?:\d{1,9}[:-])?(?<=[:-])(?=\[ *\d|<\d|[A-Z][a-z]{2} [ \d]\d )"
+)
 _GH_RUN: Final = re.compile(r"[^\t]{1,120}\t[^\t]{1,120}\t(?=\ufeff?\d{4}-)")
 _CLOSING_TAG: Final = re.compile(r"</[A-Za-z][^<>]{0,30}>|<(?:br|p|hr)\s?/?>", re.IGNORECASE)
 # ChromeOS and others write the level where the host stands elsewhere.
@@ -245,7 +249,7 @@ class _Peeler:
         return False
 
     def _take(self, match: re.Match[str] | None, *, frame: bool = False) -> bool:
-        if match is None:
+        if match is None or match.end() == self.at:
             return False
         self._go(match.end(), frame=frame)
         return True
@@ -255,7 +259,7 @@ class _Peeler:
             self.lead = self.at
         self.at = end
 
-    def _mark(self) -> bool:
+    def mark(self) -> bool:
         match = None if self.claimed else _MARK.match(self.line, self.at)
         if match and match[0][0] == "*":
             self.starred = True
@@ -263,7 +267,7 @@ class _Peeler:
 
     # Frames of the kernel log itself.
 
-    def _monotonic(self) -> bool:
+    def monotonic(self) -> bool:
         match = _MONOTONIC.match(self.line, self.at)
         if not match:
             return False
@@ -271,7 +275,7 @@ class _Peeler:
         self.monotonic_us = int(match["seconds"]) * 1_000_000 + fraction
         return self._device(match)
 
-    def _delta(self) -> bool:
+    def delta(self) -> bool:
         match = _DELTA.match(self.line, self.at) or _CALLER.match(self.line, self.at)
         return match is not None and self._device(match)
 
@@ -279,7 +283,7 @@ class _Peeler:
         self.claimed = self.device = True
         return self._take(match, frame=True)
 
-    def _pri(self) -> bool:
+    def pri(self) -> bool:
         match = _PRI.match(self.line, self.at)
         if not match:
             return False
@@ -288,7 +292,7 @@ class _Peeler:
             self.facility, self.level = int(match[1]) >> 3, int(match[1]) & 7
         return self._take(match, frame=True)
 
-    def _decoded(self) -> bool:
+    def decoded(self) -> bool:
         match = None if self.claimed else _DECODED.match(self.line, self.at)
         if not match:
             return False
@@ -317,7 +321,7 @@ class _Peeler:
 
     # Frames that name a sender.
 
-    def _kernel(self) -> bool:
+    def kernel(self) -> bool:
         match = _KERNEL.match(self.line, self.at)
         if not match:
             return False
@@ -327,7 +331,7 @@ class _Peeler:
             self.pid = int(match["pid"])
         return self._take(match, frame=True)
 
-    def _audit(self) -> bool:
+    def audit(self) -> bool:
         match = _AUDIT.match(self.line, self.at)
         if not match:
             return False
@@ -339,6 +343,8 @@ class _Peeler:
         """Learn from `type=AVC msg=audit(...)`, which stays in the text."""
         match = _AUDIT_RECORD.match(self.line, self.at)
         if not match:
+            if not self.claimed and self.line.startswith("AVC avc:", self.at):
+                self.identifier = "audit"  # journalctl -o cat
             return
         if match["daemon"] and not self.device:
             self.identifier = "audit"
@@ -346,7 +352,7 @@ class _Peeler:
         if match["seconds"] and (match["daemon"] or self.stamp is None):
             self.stamp = epoch_stamp(match["seconds"], match["fraction"])
 
-    def _other_program(self) -> bool:
+    def other_program(self) -> bool:
         """Take note of another program's name, which stays in the text and ends the peeling."""
         match = _PROGRAM.match(self.line, self.at)
         if not match or (self.claimed and not match["host"]):
@@ -371,7 +377,7 @@ class _Peeler:
             self.facility = _FACILITIES.index(part["facility"])
             self.level = _LEVELS[part["level"]]
 
-    def _rfc5424(self) -> bool:
+    def rfc5424(self) -> bool:
         match = None if self.claimed else _RFC5424.match(self.line, self.at)
         if not match:
             return False
@@ -379,17 +385,18 @@ class _Peeler:
         self.stamp = stamp if end == len(match["stamp"]) else self.stamp
         self.dated_by = "rfc5424"
         self.hostname = None if match["host"] == "-" else match["host"]
-        if match["program"] not in ("kernel", "-"):
+        audit = match["program"] == "audit" and _AUDIT_SAYS.match(self.line, match.end())
+        if match["program"] not in ("kernel", "-") and not audit:
             self.program = match["program"]
             self.pid = int(match["pid"]) if match["pid"].isdecimal() else None
             return True
-        self.identifier = "kernel" if match["program"] == "kernel" else None
+        self.identifier = None if match["program"] == "-" else match["program"]
         self.claimed = self.identifier is not None
         return self._take(match, frame=True)
 
     # Dates.
 
-    def _bracketed_date(self) -> bool:
+    def bracketed_date(self) -> bool:
         for read in (read_iso, read_syslog, read_reltime, read_time_of_day):
             stamp, end = read(self.line, self.at + 1)
             close = _CLOSE.match(self.line, end) if end > self.at + 1 else None
@@ -399,7 +406,7 @@ class _Peeler:
                 return True
         return False
 
-    def _iso(self) -> bool:
+    def iso(self) -> bool:
         stamp, end = (None, 0) if self.claimed else read_iso(self.line, self.at)
         if stamp is None:
             return False
@@ -410,13 +417,13 @@ class _Peeler:
         self._dated(by, stamp, after.end() if after else end)
         return True
 
-    def _syslog(self) -> bool:
+    def syslog(self) -> bool:
         return self._date(read_syslog, "syslog")
 
-    def _full(self) -> bool:
+    def full(self) -> bool:
         return self._date(read_full, "syslog")
 
-    def _unix(self) -> bool:
+    def unix(self) -> bool:
         return self._date(read_unix, "syslog")
 
     def _date(self, read: Callable[[str, int], tuple[Stamp | None, int]], by: str) -> bool:
@@ -426,10 +433,12 @@ class _Peeler:
         self._dated(by, stamp, end)
         return True
 
-    def _time_of_day(self) -> bool:
-        _, end = (None, self.at) if self.claimed else read_time_of_day(self.line, self.at)
-        self._go(end, frame=end > self.at)
-        return end > 0 and self.line[end - 1 : end].isdecimal() and not self.claimed
+    def time_of_day(self) -> bool:
+        _, end = read_time_of_day(self.line, self.at)
+        if self.claimed or end == self.at:
+            return False
+        self._go(end)
+        return True
 
     def _dated(self, by: str, stamp: Stamp | None, end: int) -> None:
         # The innermost is the nearest to the event; those around it say when it was copied.
@@ -440,30 +449,33 @@ class _Peeler:
 
     # Containers and CI.
 
-    def _pod(self) -> bool:
+    def pod(self) -> bool:
         return self._take(_POD.match(self.line, self.at), frame=True)
 
-    def _compose(self) -> bool:
+    def compose(self) -> bool:
         return not self.claimed and self._take(_COMPOSE.match(self.line, self.at), frame=True)
 
-    def _gh_run(self) -> bool:
+    def gh_run(self) -> bool:
         if self.claimed or "\t" not in self.line[self.at : self.at + 256]:
             return False
         return self._take(_GH_RUN.match(self.line, self.at), frame=True)
+
+    def grep(self) -> bool:
+        return self.lead is None and self._take(_GREP.match(self.line, self.at), frame=True)
 
 
 _Step = Callable[[_Peeler], bool]
 _P = _Peeler
 # fmt: off
 _WORD: Final[tuple[_Step, ...]] = (
-    _P._mark, _P._decoded, _P._kernel, _P._audit, _P._full, _P._syslog, _P._other_program,
-    _P._compose, _P._gh_run,
+    _P.mark, _P.decoded, _P.kernel, _P.audit, _P.full, _P.syslog, _P.other_program,
+    _P.grep, _P.compose, _P.gh_run,
 )
 _DIGIT: Final[tuple[_Step, ...]] = (
-    _P._iso, _P._unix, _P._time_of_day, _P._rfc5424, *_WORD,
+    _P.iso, _P.unix, _P.time_of_day, _P.rfc5424, *_WORD,
 )
 _STEPS: Final[dict[str, tuple[_Step, ...]]] = {
-    "[": (_P._monotonic, _P._delta, _P._bracketed_date, _P._pod),
-    "<": (_P._pri, _P._kernel, _P._mark),
+    "[": (_P.monotonic, _P.delta, _P.bracketed_date, _P.pod),
+    "<": (_P.pri, _P.kernel, _P.mark),
 }
 # fmt: on

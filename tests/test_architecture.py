@@ -1,0 +1,151 @@
+"""The house: who may import whom, how pure the middle is, how small the rooms are."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+WATCHER = Path(__file__).parent.parent / "watcher"
+MODULES = sorted(WATCHER.rglob("*.py"))
+
+# Who may import what of this package. A name ending in "." stands for a folder.
+MIDDLE = ("kinds", "record", "provenance", "gaps", "lockdown.", "rules.", "event", "detect")
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "kinds": (),
+    "errors": (),
+    "record": (),
+    "gaps": ("record",),
+    "provenance": ("record",),
+    "lockdown.": ("kinds", "lockdown."),
+    "event": ("kinds", "record", "lockdown."),
+    "rules.": ("kinds", "record", "provenance", "rules.", "detect"),
+    "detect": ("kinds", "record", "gaps", "lockdown.", "rules.", "event"),
+    "host": ("record",),
+    "posture": (),
+    "log": (),
+    "moment": ("errors",),
+    "pack": ("", "errors", "rules."),
+    "sources.": ("errors", "host", "record", "provenance", "rules.prefilter", "sources."),
+    "sinks.": ("event", "kinds", "explain", "rules.", "sinks."),
+    "explain": ("detect", "lockdown.", "sources.text"),
+    "choose": ("errors", "host", "follow", "rules.", "sources."),
+    "follow": ("detect", "event", "record"),
+    "scan": ("errors", "host", "kinds", "choose", "detect", "event", "record", "rules.", "sources."),
+    "cli": ("", "errors", "kinds", "event", "choose", "detect", "follow", "log", "pack", "posture",
+            "scan", "explain", "moment", "sinks."),
+    "__main__": ("cli",),
+    "": (),
+}  # fmt: skip
+IMPURE = {
+    "os", "sys", "time", "socket", "threading", "subprocess", "select", "selectors", "signal",
+    "pathlib", "io", "systemd", "structlog", "random", "asyncio",
+}  # fmt: skip
+# Sources that share a format or a way of opening are one source in two files.
+SHARED_BY_SOURCES = {"journal_files", "kmsg_record", "frames", "stamps", "months"}
+
+
+def name_of(file: Path) -> str:
+    """The module's name below watcher, "" for the package itself."""
+    parts = file.relative_to(WATCHER).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def key_of(name: str) -> str:
+    """The row of the table for a module."""
+    head = name.split(".", maxsplit=1)[0]
+    return f"{head}." if f"{head}." in ALLOWED else name
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Every module a file imports, wherever in it, by full name."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                deeper = WATCHER.parent / node.module.replace(".", "/") / f"{alias.name}.py"
+                yield f"{node.module}.{alias.name}" if deeper.exists() else node.module
+
+
+def ours(file: Path) -> Iterator[str]:
+    """What a file imports of this package, below watcher."""
+    for name in imports(file):
+        if name == "watcher" or name.startswith("watcher."):
+            yield name.removeprefix("watcher").removeprefix(".")
+
+
+@pytest.mark.parametrize("file", MODULES, ids=name_of)
+def test_imports_follow_the_table(file: Path) -> None:
+    """Edges import the middle, never the other way; the table is the whole truth."""
+    allowed = ALLOWED[key_of(name_of(file))]
+    for name in ours(file):
+        folder = f"{name.split('.', maxsplit=1)[0]}."
+        assert name in allowed or folder in allowed, f"{name_of(file)} may not import {name}"
+
+
+def test_the_table_has_no_row_too_many() -> None:
+    """Every row is a module or folder that exists."""
+    assert set(ALLOWED) == {key_of(name_of(file)) for file in MODULES}
+
+
+@pytest.mark.parametrize(
+    "file", [f for f in MODULES if key_of(name_of(f)) in MIDDLE], ids=name_of
+)
+def test_the_middle_is_pure(file: Path) -> None:
+    """No clock, disk, socket, thread, systemd or structlog in the middle."""
+    assert not {name.split(".")[0] for name in imports(file)} & IMPURE
+
+
+@pytest.mark.parametrize("file", sorted(WATCHER.glob("sources/*.py")), ids=name_of)
+def test_sources_know_no_other_source(file: Path) -> None:
+    """A source imports shared formats, never another source."""
+    known = {name.removeprefix("sources.") for name in ours(file) if name.startswith("sources.")}
+    own = file.stem
+    strangers = known - SHARED_BY_SOURCES - {"text_records"}
+    assert not strangers or own == "text", f"{own} imports {strangers}"
+
+
+def test_nothing_is_imported_that_start_up_would_feel() -> None:
+    """pySigma, structlog, re2 and zstandard are imported where needed, never at the top."""
+    slow = {"sigma", "structlog", "re2", "zstandard", "yaml"}
+    may = {"rules.parse", "rules.tree"}
+    for file in MODULES:
+        top = [n for n in ast.parse(file.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)]
+        names = {
+            (alias.name if isinstance(node, ast.Import) else node.module or "").split(".")[0]
+            for node in top
+            for alias in node.names
+        }
+        assert name_of(file) in may or not names & slow, name_of(file)
+
+
+# --- size
+
+
+def functions() -> list[tuple[str, int]]:
+    """Every function with its length in lines, docstring and signature not counted."""
+    found = []
+    for file in MODULES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[bool(ast.get_docstring(node)) :]
+                length = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+                found.append((f"{file.name}:{node.name}", length))
+    return found
+
+
+@pytest.mark.parametrize("file", MODULES, ids=name_of)
+def test_files_are_small(file: Path) -> None:
+    """No file over 500 lines."""
+    assert len(file.read_text().splitlines()) <= 500
+
+
+def test_functions_are_small() -> None:
+    """Median under 10 lines, 95th percentile under 50."""
+    lengths = [length for _, length in functions()]
+    assert statistics.median(lengths) < 10
+    assert statistics.quantiles(lengths, n=20)[-1] < 50

@@ -1,0 +1,278 @@
+"""The rule engine: Sigma's meaning, a prefilter that loses nothing, faults told with their line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher import pack as packs
+from watcher.errors import UsageError
+from watcher.rules.evaluate import Fields
+from watcher.rules.parse import parse
+from watcher.rules.prefilter import Prefilter, stems
+from watcher.rules.rule import Rule, compile_rule
+
+HEAD = """title: t
+id: 5a1f6b0e-6c55-4d0e-8f6e-2f1f1c3b9a01
+level: low
+logsource: {product: linux}
+"""
+
+
+def rule(detection: str, more: str = "") -> Rule:
+    """A rule with that detection, in YAML."""
+    (data,), faults = parse({"r.yml": f"{HEAD}detection:\n{detection}\n{more}"})
+    assert faults == []
+    return compile_rule(data)
+
+
+def matches(detection: str, **fields: str) -> bool:
+    """Whether a rule with that detection matches the fields."""
+    return rule(detection).matches(Fields(fields))
+
+
+SELECTION = "  s: {%s}\n  condition: s"
+
+
+@pytest.mark.parametrize(
+    ("selection", "fields", "expected"),
+    [
+        ("MESSAGE: lifting LOCKDOWN", {"MESSAGE": "Lifting lockdown"}, True),
+        ("MESSAGE: Lifting", {"MESSAGE": "Lifting lockdown"}, False),
+        ("MESSAGE: 'Lift*down'", {"MESSAGE": "Lifting lockdown"}, True),
+        ("MESSAGE: 'L?fting*'", {"MESSAGE": "Lifting lockdown"}, True),
+        ("MESSAGE: 'L?fting'", {"MESSAGE": "Lfting"}, False),
+        ("MESSAGE|startswith: 'Lockdown: '", {"MESSAGE": "lockdown: x"}, True),
+        ("MESSAGE|endswith: '.7'", {"MESSAGE": "kernel_lockdown.7"}, True),
+        ("MESSAGE|contains|all: [a, b]", {"MESSAGE": "b and a"}, True),
+        ("MESSAGE|contains|all: [a, b]", {"MESSAGE": "a"}, False),
+        ("MESSAGE|contains: [a, b]", {"MESSAGE": "xbx"}, True),
+        ("MESSAGE: 'ab*ba'", {"MESSAGE": "aba"}, False),
+        ("MESSAGE|cased: Abc", {"MESSAGE": "abc"}, False),
+        ("SYSLOG_FACILITY: 0", {"SYSLOG_FACILITY": "0"}, True),
+        ("SYSLOG_FACILITY: 0", {"SYSLOG_FACILITY": "00"}, True),
+        ("SYSLOG_FACILITY: 0", {"SYSLOG_FACILITY": "x"}, False),
+        ("SYSLOG_FACILITY: 0", {}, False),
+        ("PRIORITY|lt: 4", {"PRIORITY": "3"}, True),
+        ("PRIORITY|gte: 4", {"PRIORITY": "3"}, False),
+        ("X: null", {}, True),
+        ("X: null", {"X": ""}, False),
+        ("X: ''", {"X": ""}, True),
+        ("X|exists: true", {"X": ""}, True),
+        ("X|exists: false", {"X": ""}, False),
+        ("X|re: '^a.*z$'", {"X": "abcz"}, True),
+        ("X|re|i: 'ABC'", {"X": "xabcx"}, True),
+        ("X|cidr: 10.0.0.0/8", {"X": "10.1.2.3"}, True),
+        ("X|cidr: 10.0.0.0/8", {"X": "11.1.2.3"}, False),
+        ("X|cidr: 10.0.0.0/8", {"X": "no address"}, False),
+        ("X|fieldref: Y", {"X": "a", "Y": "A"}, True),
+        ("X|windash|contains: ' -f'", {"X": "rm /f"}, True),
+        ("X|base64: foo", {"X": "Zm9v"}, True),
+        ("X: true", {"X": "True"}, True),
+        ("MESSAGE: 'a\\*b'", {"MESSAGE": "a*b"}, True),
+        ("MESSAGE: 'a\\*b'", {"MESSAGE": "axb"}, False),
+    ],
+)
+def test_values_mean_what_sigma_says(
+    selection: str, fields: dict[str, str], *, expected: bool
+) -> None:
+    """Modifiers, wildcards, null and numbers as the specification has them."""
+    assert matches(SELECTION % selection, **fields) is expected
+
+
+def test_keywords_look_at_the_message() -> None:
+    """A keyword is found anywhere in the message, and nowhere else."""
+    detection = "  k: [foo, 'b*r']\n  condition: k"
+    assert matches(detection, MESSAGE="xx FOO xx")
+    assert matches(detection, MESSAGE="a bar")
+    assert not matches(detection, OTHER="foo")
+
+
+def test_conditions() -> None:
+    """and, or, not, 1 of, all of and several conditions."""
+    detection = "  a1: {X: 1}\n  a2: {Y: 1}\n  b: {Z: 1}\n  condition: 1 of a* and not b"
+    assert matches(detection, X="1")
+    assert not matches(detection, X="1", Z="1")
+    assert not matches(detection, Z="1")
+    every = detection.replace("1 of a*", "all of a*")
+    assert matches(every, X="1", Y="1")
+    assert not matches(every, X="1")
+
+
+def test_a_filter_document_applies() -> None:
+    """A Sigma filter switches a rule off for what a site knows to be harmless."""
+    site = """title: our laptops
+logsource: {product: linux}
+filter:
+  rules: [5a1f6b0e-6c55-4d0e-8f6e-2f1f1c3b9a01]
+  harmless: {HOST: laptop}
+  condition: not harmless
+"""
+    text = HEAD + "detection: {s: {MESSAGE: x}, condition: s}\n"
+    (data,), faults = parse({"a.yml": text, "b.yml": site})
+    assert faults == []
+    assert compile_rule(data).matches(Fields({"MESSAGE": "x", "HOST": "server"}))
+    assert not compile_rule(data).matches(Fields({"MESSAGE": "x", "HOST": "laptop"}))
+
+
+def test_extract_captures() -> None:
+    """watcher.extract gives an event fields of a user's own, by a linear-time engine."""
+    more = "watcher:\n  extract: 'port (?P<port>[0-9]+)'\n  examples: {match: [port 7]}\n"
+    assert rule(SELECTION % "MESSAGE|contains: port", more).captured("on port 42") == {"port": "42"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "line"),
+    [
+        ("a: [", "not YAML", 2),
+        ("- 1\n", "a rule is a mapping", None),
+        ("", "holds no rule", None),
+        (HEAD + "detection: {s: {M|foo: 1}, condition: s}\n", "Unknown modifier 'foo'", 5),
+        (HEAD + "detection: {s: {M: 1}, condition: zz}\n", "'zz' not defined", 5),
+        (HEAD.replace("low", "huge") + "detection: {s: {M: 1}, condition: s}\n", "huge", 3),
+        (HEAD + "detection: {s: {M|re: '(?=x)'}, condition: s}\n", "(?=x)", None),
+        (HEAD + "detection: {s: {M|minute: 5}, condition: s}\n", "time modifiers", None),
+        (HEAD + "detection: {s: {M|expand: '%a%'}, condition: s}\n", "expand", None),
+        (HEAD.replace("id:", "name:") + "detection: {s: {M: 1}, condition: s}\n", "needs an id", None),
+        (HEAD + "detection: {s: {M: 1}, condition: s}\nwatcher: {notfy: true}\n",
+         "watcher.notfy: unknown key, did you mean notify?", 6),
+        (HEAD + "detection: {s: {M: 1}, condition: s}\nwatcher: {notify: true}\n",
+         "needs watcher.examples.match", None),
+        (HEAD + "detection: {s: {M: 1}, condition: s}\n"
+         "watcher: {extract: '(', examples: {match: [x]}}\n", "missing", None),
+        ("title: c\ncorrelation: {type: event_count, rules: [a], timespan: 5m, "
+         "condition: {gte: 5}}\n", "correlation", None),
+        ("title: a\ntitle: b\n", "title", 1),
+        ("a: &a [x]\n" + "\n".join(f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]"
+                                   for i in range(24)), "", None),
+    ],
+)  # fmt: skip
+def test_every_fault_is_told(text: str, said: str, line: int | None) -> None:
+    """A bad rule gives one clear line and no rule; nothing raises."""
+    rules, faults = parse({"bad.yml": text})
+    assert rules == []
+    assert faults
+    assert any(said in fault.text for fault in faults)
+    assert "\n" not in str(faults[0])
+    if line is not None:
+        assert faults[0].line == line
+
+
+def test_all_faults_of_all_files_are_told_at_once() -> None:
+    """Nobody mends one fault to be told the next."""
+    _, faults = parse({"a.yml": "a: [", "b.yml": "- 1", "c.yml": ""})
+    assert [fault.file for fault in faults] == ["a.yml", "b.yml", "c.yml"]
+
+
+# --- the prefilter
+
+WORDS = st.sampled_from(["lockdown", "secure boot", "a", "*", "?", " is restricted", "é", "\\"])
+
+
+@given(st.lists(WORDS, min_size=1, max_size=4), st.lists(WORDS, max_size=6))
+def test_the_prefilter_loses_nothing(pattern: list[str], message: list[str]) -> None:
+    """Whatever a rule matches, the prefilter let pass: in any case, escaped or not."""
+    value = "".join(pattern).replace("'", "")
+    each = rule(SELECTION % f"MESSAGE|contains: '{value}'")
+    text = "".join(message).upper()
+    if each.matches(Fields({"MESSAGE": text})):
+        assert Prefilter([each.literals]).wants(text.encode())
+
+
+@given(st.sets(st.text("abcdefgh", min_size=1, max_size=20), max_size=12))
+def test_every_literal_holds_a_stem(texts: set[str]) -> None:
+    """Few stems stand for many literals, and none is forgotten."""
+    literals = {text.encode() for text in texts}
+    found = stems(literals)
+    assert all(any(stem in text for stem in found) for text in literals)
+
+
+def test_a_rule_without_a_text_lets_everything_pass() -> None:
+    """A rule that needs no MESSAGE still works: nothing is filtered away from it."""
+    each = rule(SELECTION % "PRIORITY|lt: 3")
+    assert each.literals is None
+    assert Prefilter([each.literals, frozenset({"x"})]).wants(b"anything")
+
+
+def test_no_rules_want_nothing() -> None:
+    """An empty pack reads nothing closely."""
+    assert not Prefilter([]).wants(b"Lockdown: x")
+
+
+# --- files, replacement, cache
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's rules folder of their own, and a cache of their own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("CACHE_DIRECTORY", raising=False)
+    folder = tmp_path / "config" / "lockdown-watcher" / "rules"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def shipped_lifted() -> str:
+    """The shipped rule about lifting."""
+    return (packs.shipped() / "lifted.yml").read_text()
+
+
+def test_a_users_rule_replaces_one_of_the_same_id(home: Path) -> None:
+    """Same id, later file: the user's level counts."""
+    (home / "mine.yml").write_text(shipped_lifted().replace("level: critical", "level: low"))
+    levels = [r.level for r in packs.load_pack().rules if r.kind == "lockdown.lifted"]
+    assert levels == ["low"]
+
+
+def test_deprecated_switches_off(home: Path) -> None:
+    """status: deprecated takes a shipped rule away."""
+    (home / "mine.yml").write_text(shipped_lifted().replace("status: stable", "status: deprecated"))
+    assert not [r for r in packs.load_pack().rules if r.kind == "lockdown.lifted"]
+
+
+def test_failing_examples_refuse_the_rule(home: Path) -> None:
+    """A rule that does not do what its examples claim is not loaded."""
+    (home / "mine.yml").write_text(
+        HEAD + "detection: {s: {MESSAGE: x}, condition: s}\nwatcher: {examples: {match: [y]}}\n"
+    )
+    with pytest.raises(UsageError, match="does not match its example 'y'"):
+        packs.load_pack()
+
+
+def test_a_plain_sigma_rule_just_loads(home: Path) -> None:
+    """Without our key a rule needs no examples."""
+    (home / "mine.yml").write_text(HEAD + "detection: {s: {MESSAGE: x}, condition: s}\n")
+    assert "t" in [r.title for r in packs.load_pack().rules]
+
+
+@pytest.mark.usefixtures("home")
+def test_the_cache_gives_the_same_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second start reads data, does not parse, and has the same rules."""
+    first = packs.load_pack()
+    monkeypatch.setattr(packs, "check", lambda _texts: pytest.fail("parsed again"))
+    second = packs.load_pack()
+    assert [(r.id, r.level, r.literals) for r in first.rules] == [
+        (r.id, r.level, r.literals) for r in second.rules
+    ]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"key": 1}', b"\xff\xfe"])
+@pytest.mark.usefixtures("home")
+def test_a_damaged_cache_is_made_anew(damage: bytes) -> None:
+    """Whatever the cache holds, the rules come out right."""
+    expected = len(packs.load_pack().rules)
+    (packs._cache() / "rules.json").write_bytes(damage)
+    assert len(packs.load_pack().rules) == expected
+
+
+def test_unreadable_and_odd_files_are_told(tmp_path: Path) -> None:
+    """Missing, binary and huge files each give a line."""
+    (tmp_path / "binary.yml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "huge.yml").write_bytes(b"#" * (packs.MAX_FILE_BYTES + 1))
+    texts, unread = packs.read_texts([tmp_path, tmp_path / "missing.yml"])
+    assert texts == {}
+    assert len(unread) == 3

@@ -1,0 +1,220 @@
+"""Whole journal entries as text: journalctl's json, json-pretty and export, and their records.
+
+Formats: systemd's JOURNAL_EXPORT_FORMATS (export and JSON), util-linux dmesg --json, docker's
+json-file. Every entry is bounded; what breaks the format is given up, never raised.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from watcher.provenance import trust_of, whole_text
+from watcher.record import Host, Place, Record, Trust
+
+MAX_VALUE: Final = 65_536
+"""Bytes of one field that are kept."""
+MAX_FIELDS: Final = 1024
+"""Fields of one entry; journald itself takes no more (ENTRY_FIELD_COUNT_MAX)."""
+_MAX_DATA: Final = 768 << 20
+"""Bytes of the largest field journald writes (DATA_SIZE_MAX)."""
+CUT: Final = "a field longer than 64 KiB was cut"
+UNFINISHED: Final = "the entry ends before its end mark"
+_LENGTH: Final = 8
+_FIELD_NAME: Final = re.compile(rb"[A-Z_][A-Z0-9_]{0,63}")
+
+
+class ExportEntry:
+    """One entry of the export format, fed with lines until it is `done` or `broken`.
+
+    A field with control characters is its name, a little-endian 64-bit length, that many bytes
+    and a newline; the bytes may hold newlines, so lines are put together again and counted.
+    """
+
+    def __init__(self) -> None:
+        self.fields: dict[str, str] = {}
+        self.warnings: tuple[str, ...] = ()
+        self.done = False
+        self.broken = False
+        self._name: bytes | None = None
+        self._held = bytearray()
+        self._got = 0
+        self._begun = False
+
+    def feed(self, raw: bytes, dropped: int) -> None:
+        """Take one line; `dropped` bytes at its end were too many to keep."""
+        if self._name is not None:
+            self._feed_binary(raw, dropped)
+        elif not raw:
+            self.done = True
+        else:
+            self._feed_line(raw, dropped)
+
+    def finish(self) -> None:
+        """Take what there is where the file ends within the entry."""
+        self.warnings = (*self.warnings, UNFINISHED)
+        if self._name is not None:
+            self._store(self._name, bytes(self._held[_LENGTH:]), 0)
+        self.done = True
+
+    def _feed_line(self, raw: bytes, dropped: int) -> None:
+        name, equals, value = raw.partition(b"=")
+        if not _FIELD_NAME.fullmatch(name):
+            self.broken = True
+        elif equals:
+            self._store(name, value, dropped)
+        else:
+            self._name, self._got, self._begun = name, 0, False
+            self._held.clear()
+
+    def _feed_binary(self, raw: bytes, dropped: int) -> None:
+        if self._begun:
+            raw = b"\n" + raw
+        self._begun = True
+        room = _LENGTH + MAX_VALUE + 1 - len(self._held)
+        self._held += raw[: max(room, 0)]
+        self._got += len(raw) + dropped
+        if len(self._held) < _LENGTH:
+            return  # the length itself holds a newline
+        length = int.from_bytes(self._held[:_LENGTH], "little")
+        end = _LENGTH + length
+        if length > _MAX_DATA or self._got > end:
+            self.broken = True
+        elif self._got == end:
+            value = bytes(self._held[_LENGTH:])
+            self._store(self._name or b"", value, length - len(value))
+            self._name = None
+
+    def _store(self, name: bytes, value: bytes, dropped: int) -> None:
+        if dropped > 0 or len(value) > MAX_VALUE:
+            self.warnings = tuple(dict.fromkeys((*self.warnings, CUT)))
+        if len(self.fields) < MAX_FIELDS:
+            text = value[:MAX_VALUE].decode(errors="backslashreplace")
+            self.fields.setdefault(name.decode("ascii"), text)
+
+
+# --- JSON
+
+_BEFORE: Final = re.compile(rb"[\s\0\x1e]*(?:data:\s*)?(?=\{)")
+_HIDDEN: Final = re.compile(rb'"MESSAGE" ?: ?\[')
+_KERNEL: Final = re.compile(rb'"_TRANSPORT" ?: ?"kernel"')
+_FACILITY_0: Final = re.compile(rb'"SYSLOG_FACILITY" ?: ?"0"')
+
+
+def json_start(raw: bytes) -> int:
+    """Give where a JSON object begins in a line of journalctl -o json, json-seq or json-sse.
+
+    -1 where there is none.
+    """
+    match = _BEFORE.match(raw)
+    return match.end() if match else -1
+
+
+def hides_words(raw: bytes) -> bool:
+    """Tell whether the words of a message need not stand in its JSON line as they are.
+
+    A message with control characters is an array of numbers, and of what a process wrote to
+    /dev/kmsg journald moves the first word into another field.
+    """
+    if _HIDDEN.search(raw):
+        return True
+    return _KERNEL.search(raw) is not None and not _FACILITY_0.search(raw)
+
+
+def json_object(raw: bytes) -> dict[str, object] | None:
+    """Read one JSON object; None where `raw` is none."""
+    try:
+        found = json.loads(raw.decode(errors="backslashreplace").strip().rstrip(","))
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def journal_fields(found: Mapping[str, object]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Give the fields of a JSON entry as text, first value first, with warnings."""
+    fields: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+    for name, value in list(found.items())[:MAX_FIELDS]:
+        text = _as_text(value)
+        if text is None:
+            continue
+        if len(text) > MAX_VALUE:
+            text, warnings = text[:MAX_VALUE], (CUT,)
+        fields[_clean(name)] = _clean(text)
+    return fields, warnings
+
+
+def _as_text(value: object) -> str | None:
+    if isinstance(value, list):
+        return _of_array(value)
+    return None if value is None or isinstance(value, dict) else str(value)
+
+
+def _of_array(value: list[object]) -> str | None:
+    """Read an array of byte numbers, or the first of several values."""
+    if value and not all(isinstance(each, int) for each in value):
+        return _as_text(value[0]) if not isinstance(value[0], int) else None
+    numbers = [each for each in value if isinstance(each, int)]
+    if not all(0 <= number <= 255 for number in numbers):  # noqa: PLR2004 - a byte
+        return None
+    return bytes(numbers).decode(errors="backslashreplace")
+
+
+def _clean(text: str) -> str:
+    # JSON can name lone surrogates, which no UTF-8 output takes.
+    return text.encode(errors="backslashreplace").decode()
+
+
+# --- what an entry's fields say
+
+
+def record_of_entry(
+    fields: dict[str, str], place: Place, observed_us: int, warnings: tuple[str, ...] = ()
+) -> Record | None:
+    """Give the record of a journal entry; None where another program wrote it."""
+    trust = _trust(fields)
+    if trust is None:
+        return None
+    time_us, monotonic_us = _times(fields)
+    return Record(
+        text=whole_text(fields),
+        place=place,
+        trust=trust,
+        fields=fields,
+        host=Host(fields.get("_HOSTNAME"), fields.get("_MACHINE_ID"), fields.get("_BOOT_ID")),
+        observed_us=observed_us,
+        time_us=time_us,
+        monotonic_us=monotonic_us,
+        warnings=warnings,
+    )
+
+
+def _trust(fields: Mapping[str, str]) -> Trust | None:
+    """Say what a file's fields are worth: never more than "unverified". None: no claim."""
+    transport = fields.get("_TRANSPORT")
+    if transport == "driver":
+        return "unverified"  # journald itself: "Missed N kernel messages"
+    if transport is None and fields.get("SYSLOG_IDENTIFIER", "kernel") == "kernel":
+        # journalctl --output-fields left the rest out.
+        return "unverified" if fields.get("SYSLOG_FACILITY", "0") == "0" else "injected"
+    if transport in ("kernel", "audit") or fields.get("SYSLOG_IDENTIFIER") == "kernel":
+        return "unverified" if trust_of(fields) == "kernel" else "injected"
+    return None
+
+
+def _times(fields: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Give Epoch and monotonic microseconds of the event itself, not of its reception."""
+    received = _number(fields, "__REALTIME_TIMESTAMP")
+    monotonic = _number(fields, "_SOURCE_MONOTONIC_TIMESTAMP")
+    received_monotonic = _number(fields, "__MONOTONIC_TIMESTAMP")
+    if None in (received, monotonic, received_monotonic):
+        return received, monotonic
+    return (received or 0) - ((received_monotonic or 0) - (monotonic or 0)), monotonic
+
+
+def _number(fields: Mapping[str, str], name: str) -> int | None:
+    text = fields.get(name, "")
+    fits = text.isascii() and text.isdecimal() and len(text) <= 18  # noqa: PLR2004 - 64 bits
+    return int(text) if fits else None

@@ -1,0 +1,379 @@
+"""The text source: records from any pasted or saved log text, in every frame it may have.
+
+A file is read as blocks of whole lines. A block without any wanted word is skipped at once;
+else its lines are fed one by one to a `_Parser`, which puts together what spans lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from watcher.record import Place, Record
+from watcher.sources.claims import record_of_frame
+from watcher.sources.frames import MAX_LINE, Framed, unframe
+from watcher.sources.journal_text import (
+    ExportEntry,
+    hides_words,
+    journal_fields,
+    json_object,
+    json_start,
+    record_of_entry,
+)
+from watcher.sources.kmsg_record import unescape
+from watcher.sources.stamps import moment_of, read_iso
+from watcher.sources.text_files import (
+    DamagedError,
+    Failure,
+    blocks,
+    chunks,
+    is_journal_file,
+    modified_us,
+    open_text,
+    why,
+)
+
+__all__ = ["Failure", "TextSource", "is_journal_file", "record_of_line"]
+
+_BATCH: Final = 10_000
+"""Lines after which a batch is due, records or not."""
+_LONG: Final = "a line longer than 64 KiB: only its beginning was read"
+_MAX_OBJECT: Final = 1 << 20
+"""Bytes of one JSON object over several lines."""
+
+Wanted = Callable[[bytes], object]
+
+
+class TextSource:
+    """Reads files one after the other; "-" is standard input.
+
+    `wanted` is asked about raw bytes, a line or many at once: it must hold for a block if it
+    holds for one of its lines, as a search for words does. `now_us` gives Epoch microseconds.
+    Files that cannot be read, or not to their end, are in `failures`.
+    """
+
+    def __init__(
+        self, files: Sequence[str], *, wanted: Wanted, now_us: Callable[[], int]
+    ) -> None:
+        self.lines_read = 0
+        self.failures: list[Failure] = []
+        self._files = files
+        self._wanted = wanted
+        self._now_us = now_us
+
+    def read(self) -> Iterator[list[Record]]:
+        """Give batches of records, also empty ones. Raises nothing for what a file holds."""
+        for file in self._files:
+            try:
+                yield from self._read_file(file)
+            except DamagedError as error:
+                self.failures.append(Failure(file, str(error)))
+            except (OSError, ValueError) as error:
+                self.failures.append(Failure(file, why(error, file)))
+
+    def _read_file(self, file: str) -> Iterator[list[Record]]:
+        stream = open_text(file)
+        try:
+            newest_us = modified_us(stream) or self._now_us()
+            parser = _Parser(file, self._wanted, self._now_us, newest_us)
+            try:
+                yield from self._batches(blocks(chunks(stream)), parser)
+            except (DamagedError, OSError):
+                yield parser.finish()
+                raise
+            yield parser.finish()
+        finally:
+            if file != "-":
+                stream.close()
+
+    def _batches(
+        self, data: Iterator[tuple[bytes, int]], parser: _Parser
+    ) -> Iterator[list[Record]]:
+        due, number = _BATCH, 1
+        for block, dropped in data:
+            count = block.count(b"\n") + 1
+            parser.feed_block(block, dropped, number)
+            number += count
+            self.lines_read += count
+            if parser.records or number > due:
+                due = number + _BATCH
+                yield parser.take()
+
+
+def record_of_line(line: str) -> Record | None:
+    """Give the record of one line by itself, without place or time of observation."""
+    parser = _Parser("", bool, lambda: 0, 0)
+    for number, part in enumerate(line.encode(errors="backslashreplace").split(b"\n"), 1):
+        parser.feed(part, 0, number)
+    return next((replace(r, place=Place("text")) for r in parser.finish()), None)
+
+
+# --- what spans lines
+
+_SPECIAL: Final = (b"__CURSOR=", b'"MESSAGE"', b"{\n", b"{\r\n")
+"""What a block holds that has entries over several lines, or lines that hide their words."""
+_OBJECT_ENDS: Final = (b"}", b"},", b"},{", b"}]")
+_KMSG_MORE: Final = re.compile(rb" ([A-Z_]{1,64})=(.*)")
+
+
+class _Export:
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.entry = ExportEntry()
+
+
+class _Object:
+    """A JSON object over several lines (json-pretty, dmesg --json, jq)."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.lines = [b"{"]
+        self.size = 0
+
+
+class _Open:
+    """A line that the next ones may belong to."""
+
+    def __init__(self, framed: Framed, number: int, raw: bytes) -> None:
+        self.framed, self.number = framed, number
+        self.dictionary: dict[str, str] = {}
+        self.lines = 0
+        self.indents = _indents(framed, raw)
+
+
+class _Parser:
+    """Makes records of the lines of one file; what is complete is in `records`."""
+
+    def __init__(
+        self, file: str, wanted: Wanted, now_us: Callable[[], int], newest_us: int
+    ) -> None:
+        self.records: list[Record] = []
+        self._file, self._newest_us = file, newest_us
+        self._wanted, self._now_us = wanted, now_us
+        self._export: _Export | None = None
+        self._object: _Object | None = None
+        self._open: _Open | None = None
+
+    def feed_block(self, block: bytes, dropped: int, number: int) -> None:
+        """Take the lines of a block, the first of which is `number`."""
+        wanted = self._wanted
+        special = any(mark in block for mark in _SPECIAL) or block.endswith(b"{")
+        if self._idle and not special and not wanted(block):
+            return
+        for at, raw in enumerate(block.split(b"\n"), number):
+            if special or not self._idle or wanted(raw):
+                self.feed(raw, dropped, at)
+
+    def take(self) -> list[Record]:
+        """Hand over what is complete."""
+        taken, self.records = self.records, []
+        return taken
+
+    def finish(self) -> list[Record]:
+        """Hand over everything: the file is at its end."""
+        if self._export:
+            self._export.entry.finish()
+            self._close_export(self._export)
+        if self._object:
+            self._give_up_object(self._object)
+        self._close()
+        return self.take()
+
+    @property
+    def _idle(self) -> bool:
+        return self._open is None and self._export is None and self._object is None
+
+    def feed(self, raw: bytes, dropped: int, number: int) -> None:
+        """Take one line; `dropped` bytes at its end were too many to keep."""
+        if self._export and self._feed_export(self._export, raw, dropped):
+            return
+        if self._object and self._feed_object(self._object, raw):
+            return
+        if raw.startswith(b"__CURSOR="):
+            self._close()
+            self._export = _Export(number)
+            self._export.entry.feed(raw, dropped)
+        elif raw[:1] in (b"{", b" ", b"\t") and raw.strip() == b"{":
+            self._close()
+            self._object = _Object(number)
+        else:
+            self._line(raw, dropped, number)
+
+    # Entries over many lines.
+
+    def _feed_export(self, export: _Export, raw: bytes, dropped: int) -> bool:
+        export.entry.feed(raw.removesuffix(b"\r") if raw == b"\r" else raw, dropped)
+        if export.entry.done:
+            self._close_export(export)
+        elif export.entry.broken:
+            self._export = None
+            return False
+        return True
+
+    def _close_export(self, export: _Export) -> None:
+        self._export = None
+        self._entry(export.entry.fields, export.number, export.entry.warnings)
+
+    def _feed_object(self, held: _Object, raw: bytes) -> bool:
+        bare = raw.strip()
+        if bare in _OBJECT_ENDS:
+            self._object = _Object(held.number + len(held.lines)) if bare == b"},{" else None
+            self._close_object(held)
+            return True
+        held.size += len(raw)
+        if bare == b"{" or held.size > _MAX_OBJECT:
+            self._give_up_object(held)
+            return False
+        held.lines.append(raw)
+        return True
+
+    def _close_object(self, held: _Object) -> None:
+        found = json_object(b"\n".join((*held.lines, b"}")))
+        if found is None or not self._object_record(found, held.number):
+            self._as_lines(held)
+
+    def _give_up_object(self, held: _Object) -> None:
+        self._object = None
+        self._as_lines(held)
+
+    def _as_lines(self, held: _Object) -> None:
+        for number, raw in enumerate(held.lines, held.number):
+            self._line(raw, 0, number)
+
+    # One line.
+
+    def _line(self, raw: bytes, dropped: int, number: int) -> None:
+        if self._open and self._continues(self._open, raw):
+            return
+        self._close()
+        start = json_start(raw)
+        if start >= 0 and b'"' in raw:
+            if not (self._wanted(raw) or hides_words(raw)):
+                return
+            found = json_object(raw[start:])
+            if found is not None and self._object_record(found, number):
+                return
+        if self._wanted(raw):
+            self._text_line(raw, dropped, number)
+
+    def _text_line(self, raw: bytes, dropped: int, number: int) -> None:
+        framed = unframe(raw[:MAX_LINE].decode(errors="backslashreplace"))
+        waiting = _Open(framed, number, raw)
+        if framed.seq is not None or (_lacks_its_end(framed) and waiting.indents):
+            self._open = waiting
+        elif framed.text:
+            self._add(framed, number, long=bool(dropped) or len(raw) > MAX_LINE)
+
+    def _continues(self, waiting: _Open, raw: bytes) -> bool:
+        waiting.lines += 1
+        if waiting.lines > 16:  # noqa: PLR2004 - a process name has 15 bytes
+            return False
+        if waiting.framed.seq is not None:
+            more = _KMSG_MORE.match(raw)
+            if more:
+                waiting.dictionary[more[1].decode("ascii")] = unescape(more[2])
+            return more is not None
+        return self._joins(waiting, raw)
+
+    def _joins(self, waiting: _Open, raw: bytes) -> bool:
+        indent = next((each for each in waiting.indents if raw.startswith(each)), None)
+        if indent is None or not _lacks_its_end(waiting.framed):
+            return False
+        more = raw[len(indent) : MAX_LINE].decode(errors="backslashreplace").rstrip("\r")
+        text = f"{waiting.framed.text}\n{more}"
+        waiting.framed = replace(waiting.framed, text=text)
+        return True
+
+    def _close(self) -> None:
+        waiting, self._open = self._open, None
+        if waiting and waiting.framed.text:
+            self._add(waiting.framed, waiting.number, dictionary=waiting.dictionary)
+
+    # Records.
+
+    def _add(
+        self,
+        framed: Framed,
+        number: int,
+        *,
+        long: bool = False,
+        dictionary: dict[str, str] | None = None,
+    ) -> None:
+        place = Place("text", seq=framed.seq, file=self._file, line=number)
+        moment = moment_of(framed.stamp, self._newest_us)
+        if long:
+            moment = replace(moment, warnings=(*moment.warnings, _LONG))
+        record = record_of_frame(framed, place, moment, self._now_us(), dictionary)
+        self.records.append(record)
+
+    def _object_record(self, found: dict[str, object], number: int) -> bool:
+        """Tell whether a JSON object was a log entry of a known kind."""
+        if "MESSAGE" in found:
+            self._entry(*_numbered(journal_fields(found), number))
+        elif framed := _of_dmesg(found) or _of_docker(found):
+            if self._wanted(framed.text.encode(errors="backslashreplace")) and framed.text:
+                self._add(framed, number)
+        else:
+            return False
+        return True
+
+    def _entry(self, fields: dict[str, str], number: int, warnings: tuple[str, ...]) -> None:
+        place = Place("text", fields.get("__CURSOR"), file=self._file, line=number)
+        record = record_of_entry(fields, place, self._now_us(), warnings)
+        if record and "MESSAGE" in fields and self._wanted(record.text.encode()):
+            self.records.append(record)
+
+
+def _numbered(
+    entry: tuple[dict[str, str], tuple[str, ...]], number: int
+) -> tuple[dict[str, str], int, tuple[str, ...]]:
+    return entry[0], number, entry[1]
+
+
+def _lacks_its_end(framed: Framed) -> bool:
+    # A process name may hold a newline: "Lockdown: evil: hib\n<0>x: hibernation is restricted".
+    return framed.text.startswith("Lockdown: ") and " is restricted" not in framed.text
+
+
+def _indents(framed: Framed, raw: bytes) -> tuple[bytes, ...]:
+    """Give what the further lines of a message begin with, in journalctl and in dmesg.
+
+    Both indent them to where the first began; systemd counted bytes before it counted columns
+    (logs-show.c, print_multiline), which differ after a foreign month's name.
+    """
+    if framed.width <= framed.lead:
+        return ()
+    line = raw[:MAX_LINE].decode(errors="backslashreplace")
+    lead, frame = line[: framed.lead], line[framed.lead : framed.width]
+    widths = {len(frame.encode(errors="backslashreplace")), framed.width - framed.lead}
+    return tuple(lead.encode() + b" " * width for width in sorted(widths, reverse=True))
+
+
+def _of_dmesg(found: dict[str, object]) -> Framed | None:
+    """Read an element of dmesg --json (dmesg.c, print_record)."""
+    message, time_s = found.get("msg"), found.get("time")
+    if not isinstance(message, str):
+        return None
+    frame = f"[{time_s:.6f}] " if isinstance(time_s, float) else ""
+    level = found.get("pri")
+    if isinstance(level, str):
+        frame = f"{found.get('fac', 'kern')}:{level}: {frame}"
+    elif isinstance(level, int):
+        frame = f"<{level & 7}>{frame}"
+    # util-linux 2.38 runs on into the next records when it reads a file.
+    return unframe(frame + message.partition("\n<")[0])
+
+
+def _of_docker(found: dict[str, object]) -> Framed | None:
+    """Read a line of docker's json-file driver."""
+    text, time = found.get("log"), found.get("time")
+    if not isinstance(text, str):
+        return None
+    framed = unframe(text)
+    if framed.stamp is None and isinstance(time, str):
+        with suppress(ValueError):
+            framed = replace(framed, stamp=read_iso(time, 0)[0])
+    return framed
