@@ -67,7 +67,7 @@ def watch(  # noqa: PLR0913 - one parameter an option
     """
     from watcher import choose, log, posture
     from watcher.detect import Detector
-    from watcher.follow import follow
+    from watcher.follow import Stop, follow
     from watcher.pack import load_pack
 
     pack = load_pack()
@@ -75,11 +75,13 @@ def watch(  # noqa: PLR0913 - one parameter an option
     wish = choose.Wish(kind, journal_dir, namespace, start)  # type: ignore[arg-type]
     source, why = choose.live(wish, pack)
     said = log.logger()
-    said.info(f"{why}; {posture.inspect()}")
-    if sys.stderr.isatty():
-        said.info("quiet is normal; make demo plays a story through the same rules; Ctrl-C ends")
     gc.enable()
-    follow(source, Detector(pack), _writer(output, verbose=verbose), sys.stdout.flush)
+    with Stop() as stop:
+        said.info(f"{why}; {posture.inspect()}")
+        if sys.stderr.isatty():
+            said.info("silence is normal; make demo plays a story; Ctrl-C ends")
+        write = _writer(output, verbose=verbose)
+        follow(source, Detector(pack), write, drained=sys.stdout.flush, stop=stop)
 
 
 @cli.command()
@@ -277,6 +279,8 @@ def _run() -> int:
     except click.ClickException as error:
         error.show()
         return 2
+    except SystemExit:  # click's answer to a closed pipe
+        raise BrokenPipeError from None
     except (click.Abort, KeyboardInterrupt):
         return 130
     except WatcherError as error:

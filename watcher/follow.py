@@ -34,6 +34,9 @@ class Source(Protocol):
         """Let go of the log."""
 
 
+Write = Callable[[Event], None]
+
+
 class Stop:
     """SIGINT and SIGTERM as a flag that also wakes a sleeping selector (set_wakeup_fd)."""
 
@@ -62,27 +65,24 @@ class Stop:
 
 
 def follow(
-    source: Source, detector: Detector, write: Callable[[Event], None], drained: Callable[[], None]
+    source: Source, detector: Detector, write: Write, *, drained: Callable[[], None], stop: Stop
 ) -> None:
-    """Carry events from `source` to `write` until SIGINT or SIGTERM.
+    """Carry events from `source` to `write` until `stop` is requested.
 
     `drained` is called whenever all that was there has been written.
     """
-    with Stop() as stop, selectors.DefaultSelector() as selector, contextlib.closing(source):
+    with selectors.DefaultSelector() as selector, contextlib.closing(source):
         selector.register(stop.socket, selectors.EVENT_READ)
         while not stop.requested:
             waiting = _drain(source, detector, write, stop)
             drained()
-            if stop.requested:
-                break
-            if not _wait(selector, source, QUIET_S if waiting else None):
+            if not stop.requested and not _wait(selector, source, QUIET_S if waiting else None):
                 _write_all(detector.flush(), write)
-                drained()
         _write_all(detector.flush(), write)
         drained()
 
 
-def _drain(source: Source, detector: Detector, write: Callable[[Event], None], stop: Stop) -> bool:
+def _drain(source: Source, detector: Detector, write: Write, stop: Stop) -> bool:
     """Write the events of all there is; tell whether a gap is held back."""
     for batch in source.read():
         for item in batch:
@@ -102,6 +102,6 @@ def _wait(selector: selectors.BaseSelector, source: Source, timeout_s: float | N
         selector.unregister(log)
 
 
-def _write_all(events: Iterator[Event], write: Callable[[Event], None]) -> None:
+def _write_all(events: Iterator[Event], write: Write) -> None:
     for event in events:
         write(event)

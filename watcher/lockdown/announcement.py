@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Final
 
@@ -10,9 +9,10 @@ from watcher.lockdown.causes import CAUSE_NAMES, CAUSES, Cause, CauseId
 from watcher.lockdown.denial import unknown
 from watcher.lockdown.finding import CUT, Finding
 from watcher.lockdown.other import match_line
+from watcher.lockdown.tails import tail_state
 
 _FROM: Final = "Kernel is locked down from "
-_SEE_AT: Final = re.compile(r"[;,] see ")
+_LONGEST_TAIL: Final = 200
 ANNOUNCED_4_9: Final = "Secure boot enabled and kernel locked down"
 _BLOCKED: Final = (
     "From here on not even root may load unsigned modules, open /dev/mem, write MSRs, hibernate"
@@ -25,19 +25,23 @@ def announcement(text: str) -> Finding | None:
     if not text.startswith(_FROM):
         # "Kernel is locked down, parameter ..." is an effect and has a row of its own.
         return None if match_line(text) else unknown(text)
-    rest = text[len(_FROM) :]
-    tail = None
-    for tail in _SEE_AT.finditer(rest):  # noqa: B007 - the last one counts
-        pass
-    words = rest[: tail.start()] if tail else rest.split(";", 1)[0].rstrip()
+    words, tail = _parted(text[len(_FROM) :])
     if not words:
         return None
-    found = _announced(words, wiki=tail is not None and "wiki.debian.org" in rest[tail.end() :])
-    if tail:
+    found = _announced(words, wiki="wiki.debian.org" in tail)
+    if tail_state(tail) == "whole":
         return found
     # Without its end nobody can tell "command" from "command line".
-    known = words in CAUSES
-    return replace(found, cause=found.cause if known else None, warnings=(CUT,))
+    known = found.cause if words in CAUSES else None
+    return replace(found, cause=known, warnings=(CUT,))
+
+
+def _parted(rest: str) -> tuple[str, str]:
+    """Part cause and tail: the tail begins at the last semicolon or comma that can begin one."""
+    for at in range(len(rest) - 1, max(-1, len(rest) - _LONGEST_TAIL), -1):
+        if rest[at] in ";," and tail_state(rest[at:]):
+            return rest[:at], rest[at:]
+    return rest.rstrip(" ="), ""
 
 
 def _announced(words: str, *, wiki: bool) -> Finding:

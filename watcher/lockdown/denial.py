@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Final
 
 from watcher.lockdown.finding import CUT, Finding, comm_warnings
 from watcher.lockdown.reasons import REASONS
+from watcher.lockdown.tails import tail_state
 from watcher.lockdown.wordings import WORDINGS, Wording
 
 _RESTRICTED: Final = " is restricted"
-_SEE: Final = re.compile(r"[;,]\s*see\s*\S.*", re.DOTALL)
-_SEE_CUT: Final = re.compile(r"(?:[;,]?\s*|[;,]\s*s(?:ee?)?\s*=?)")
 _ONCE_PER_BOOT: Final = (
     "Kernels before 5.4 print such a line at most once per boot and place, so later refusals are"
     " silent."
@@ -28,12 +26,12 @@ def denial(text: str) -> Finding | None:
     # of Linux 6.12: "Lockdown: evil: hib\n<0>x: hibernation is restricted"), so everything is
     # read from the right: the last " is restricted", then the longest known reason before it.
     head, frame, tail = text[len("Lockdown: ") :].rpartition(_RESTRICTED)
-    whole = _SEE.fullmatch(tail)
-    if not frame or not (whole or _SEE_CUT.fullmatch(tail)):
+    end = tail_state(tail)
+    if not frame or end is None:
         return None
     comm, wording = _split(head)
     found = _denied(comm, wording, head, tail) if wording else unknown(head)
-    return found if whole else replace(found, warnings=(*found.warnings, CUT))
+    return found if end == "whole" else replace(found, warnings=(*found.warnings, CUT))
 
 
 def _split(head: str) -> tuple[str | None, Wording | None]:

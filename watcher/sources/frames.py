@@ -70,12 +70,13 @@ _ANSI: Final = re.compile(
 )
 # A terminal's copy loses the escape character and keeps the rest: "[32m[    0.0] [0m".
 _ORPHANED: Final = re.compile(r"\[(?:\d{1,3}(?:;\d{1,3}){0,4})?m")
+_ORPHANED_FIRST: Final = re.compile(rf"[^\[]{{0,256}}{_ORPHANED.pattern}\[[ \d+<A-Z]")
 
 
 def _plain(line: str) -> str:
     if "\x1b" in line or "^[" in line or "\u241b" in line:
         return _ANSI.sub("", line)
-    if "m[" in line and _ORPHANED.match(line.lstrip()):
+    if "m[" in line and _ORPHANED_FIRST.match(line):
         return _ORPHANED.sub("", line)
     return line
 
@@ -87,7 +88,6 @@ _MARK: Final = re.compile(
     r">+|\|{1,2}(?=\s|\|)|#{1,6}\s|\*{1,3}|[\u2022\u00b7-]\s|`{1,3}|&(?:gt|nbsp|#62|#160);"
     r"|</?[A-Za-z][^<>]{0,200}>"
 )
-_HOST: Final = r"(?P<host>\(none\)|[^\s\[\](){}<>:|\"',;=][^\s\[\](){}<>|\"',;=]{0,254}(?<!:))"
 _FACILITIES: Final = [
     "kern",
     "user",
@@ -127,8 +127,14 @@ _LEVELS: Final = {
     "info": 6,
     "debug": 7,
 }
-_FACILITY: Final = rf"(?P<facility>{'|'.join(sorted(_FACILITIES, key=len, reverse=True))})"
-_LEVEL: Final = rf"(?P<level>{'|'.join(sorted(_LEVELS, key=len, reverse=True))})"
+_ANY_FACILITY: Final = "|".join(sorted(_FACILITIES, key=len, reverse=True))
+_ANY_LEVEL: Final = "|".join(sorted(_LEVELS, key=len, reverse=True))
+_FACILITY: Final = rf"(?P<facility>{_ANY_FACILITY})"
+_LEVEL: Final = rf"(?P<level>{_ANY_LEVEL})"
+_HOST: Final = (
+    rf"(?!(?:{_ANY_FACILITY})\.(?:{_ANY_LEVEL}) )"  # "kern.notice kernel: " has no host
+    r"(?P<host>\(none\)|[^\s\[\](){}<>:|\"',;=][^\s\[\](){}<>|\"',;=]{0,254}(?<!:))"
+)
 
 # dmesg -x ("%-6s:%-6s: "), and Talos, which puts a node before it and a date after it.
 _DECODED: Final = re.compile(
@@ -243,10 +249,8 @@ class _Peeler:
         first = self.line[self.at]
         if first.isspace() or first in "\0\u200b\u200e\u200f\u2060\ufeff":
             return self._take(_SPACE.match(self.line, self.at))
-        for step in _STEPS.get(first, _DIGIT if first.isdecimal() else _WORD):
-            if step(self):
-                return True
-        return False
+        steps = _STEPS.get(first, _DIGIT if first.isdecimal() else _WORD)
+        return any(step(self) for step in steps)
 
     def _take(self, match: re.Match[str] | None, *, frame: bool = False) -> bool:
         if match is None or match.end() == self.at:

@@ -1,4 +1,5 @@
 """Month names as strftime's %b writes them, in the languages logs are written in."""
+# ruff: noqa: RUF001 - foreign letters are the point here
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ jan feb mar apr maj jun jul aŭg sep okt nov dec
 
 
 def _folded(name: str) -> str:
-    # "İyn".casefold() has a combining dot; ſ, ß and kin fold, which lower() would not do.
+    # "İyn".casefold() has a combining dot.
     return name.replace(".", "").casefold().replace("\u0307", "")
 
 

@@ -55,9 +55,7 @@ class TextSource:
     Files that cannot be read, or not to their end, are in `failures`.
     """
 
-    def __init__(
-        self, files: Sequence[str], *, wanted: Wanted, now_us: Callable[[], int]
-    ) -> None:
+    def __init__(self, files: Sequence[str], *, wanted: Wanted, now_us: Callable[[], int]) -> None:
         self.lines_read = 0
         self.failures: list[Failure] = []
         self._files = files
@@ -113,8 +111,7 @@ def record_of_line(line: str) -> Record | None:
 
 # --- what spans lines
 
-_SPECIAL: Final = (b"__CURSOR=", b'"MESSAGE"', b"{\n", b"{\r\n")
-"""What a block holds that has entries over several lines, or lines that hide their words."""
+_OBJECTS: Final = (b'"MESSAGE"', b"{\n", b"{\r\n")
 _OBJECT_ENDS: Final = (b"}", b"},", b"},{", b"}]")
 _KMSG_MORE: Final = re.compile(rb" ([A-Z_]{1,64})=(.*)")
 
@@ -160,7 +157,7 @@ class _Parser:
     def feed_block(self, block: bytes, dropped: int, number: int) -> None:
         """Take the lines of a block, the first of which is `number`."""
         wanted = self._wanted
-        special = any(mark in block for mark in _SPECIAL) or block.endswith(b"{")
+        special = _is_special(block)
         if self._idle and not special and not wanted(block):
             return
         for at, raw in enumerate(block.split(b"\n"), number):
@@ -325,6 +322,13 @@ class _Parser:
         record = record_of_entry(fields, place, self._now_us(), warnings)
         if record and "MESSAGE" in fields and self._wanted(record.text.encode()):
             self.records.append(record)
+
+
+def _is_special(block: bytes) -> bool:
+    """Tell whether a block may have entries over several lines, or lines that hide their words."""
+    if b"__CURSOR=" in block:
+        return True
+    return b"{" in block and (any(o in block for o in _OBJECTS) or block.rstrip().endswith(b"{"))
 
 
 def _numbered(

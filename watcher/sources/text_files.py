@@ -63,7 +63,7 @@ def open_text(file: str) -> BinaryIO:
     """Open `file`, "-" for standard input. Raises OSError, or ValueError for an odd name."""
     if file == "-":
         return getattr(sys.stdin, "buffer", io.BytesIO())
-    return open(file, "rb")  # noqa: PTH123, SIM115 - the caller closes it
+    return open(file, "rb")  # noqa: PTH123 - the caller closes it
 
 
 def modified_us(stream: BinaryIO) -> int | None:
@@ -144,7 +144,7 @@ def _unpacked(
     except ImportError as error:
         message = f"is packed with {name}, for which the Python package zstandard is missing"
         raise DamagedError(f"{message}: install it, or unpack the file first") from error
-    except (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, *_zstd_errors()) as error:
+    except _damage() as error:
         yield b"".join(held)
         raise DamagedError(
             f"damaged {name} data ({error}): what came before was read; get a whole copy,"
@@ -153,9 +153,7 @@ def _unpacked(
     yield b"".join(held)
 
 
-def _inflated(
-    head: bytes, stream: BinaryIO, engine: Callable[[], _Unpacker]
-) -> Iterator[bytes]:
+def _inflated(head: bytes, stream: BinaryIO, engine: Callable[[], _Unpacker]) -> Iterator[bytes]:
     data = head
     unpacker = engine()
     while data:
@@ -180,15 +178,16 @@ def _xz() -> _Unpacker:
 
 
 def _zstd() -> _Unpacker:
-    import zstandard  # noqa: PLC0415 - few files need it
+    import zstandard  # few files need it
 
     unpacker: _Unpacker = zstandard.ZstdDecompressor().decompressobj()
     return unpacker
 
 
-def _zstd_errors() -> tuple[type[Exception], ...]:
-    loaded = sys.modules.get("zstandard")
-    return (loaded.ZstdError,) if loaded else ()
+def _damage() -> tuple[type[Exception], ...]:
+    zstandard = sys.modules.get("zstandard")
+    known = (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
+    return (*known, zstandard.ZstdError) if zstandard else known
 
 
 _PACKERS: Final = (
