@@ -37,4 +37,5 @@ def _moment(text: str, now: datetime) -> datetime:
         return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", text):
         text = f"{now:%Y-%m-%d} {text:0>5}"
+    # Without a zone this is local time by the rules of that day, daylight saving included.
     return datetime.fromisoformat(text.upper())
