@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from watcher import pack as packs
 from watcher.errors import UsageError
+from watcher.pack import load_pack
 from watcher.rules.evaluate import Fields
 from watcher.rules.parse import parse
-from watcher.rules.prefilter import Prefilter, stems
+from watcher.rules.prefilter import Prefilter, _any_of, _entered_at_rarest, stems
 from watcher.rules.rule import Rule, compile_rule
 
 HEAD = """title: t
@@ -188,6 +189,16 @@ def test_every_literal_holds_a_stem(texts: set[str]) -> None:
     literals = {text.encode() for text in texts}
     found = stems(literals)
     assert all(any(stem in text for stem in found) for text in literals)
+
+
+@given(st.binary(max_size=80))
+def test_with_and_without_the_fast_library(text: bytes) -> None:
+    """Aho-Corasick and the standard library's way give the same answers."""
+    shipped = load_pack().prefilter()
+    assert shipped.literals is not None
+    slow = _any_of(map(_entered_at_rarest, stems(set(shipped.literals))))
+    for line in (text, text + b" is restricted; see", b"lockdown" + text):
+        assert bool(shipped.may(line.lower())) == bool(slow(line.lower()))
 
 
 def test_a_rule_without_a_text_lets_everything_pass() -> None:

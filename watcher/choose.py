@@ -11,8 +11,6 @@ from watcher.host import this_host
 from watcher.rules import Pack
 
 SourceKind = Literal["auto", "journal", "kmsg"]
-MISSED: bytes = b"missed "
-"""What journald's own line about lost kernel messages holds; no rule asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def _journal_unseen() -> str | None:
 
 
 def _journal(wish: Wish, pack: Pack) -> tuple[Source, str]:
-    from watcher.sources.journal import JournalSource, Span
+    from watcher.sources.journal import MISSED, JournalSource, Span
     from watcher.sources.journal_files import Where, boots
 
     where = Where(directory=wish.directory, namespace=wish.namespace)

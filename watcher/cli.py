@@ -9,17 +9,19 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
 from watcher import __version__
-from watcher.choose import SourceKind
 from watcher.errors import SourceError, WatcherError
-from watcher.event import Event
 from watcher.kinds import SEVERITIES, Severity
 
+if TYPE_CHECKING:
+    from watcher.event import Event
+
 Output = Literal["human", "json"]
+_SOURCES = ("auto", "journal", "kmsg")
 _output = click.option(
     "-o",
     "--output",
@@ -44,7 +46,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--source", "kind", type=click.Choice(get_args(SourceKind)), default="auto",
+@click.option("--source", "kind", type=click.Choice(_SOURCES), default="auto",
               show_default=True, help="auto: the journal, else kmsg.")  # fmt: skip
 @_journal_dir
 @_namespace
@@ -52,7 +54,7 @@ def cli() -> None:
 @_output
 @_verbose
 def watch(  # noqa: PLR0913 - one parameter an option
-    kind: SourceKind,
+    kind: str,
     journal_dir: str | None,
     namespace: str | None,
     since: str,

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from watcher.choose import MISSED
 from watcher.detect import Detector
 from watcher.errors import SourceError, UsageError
 from watcher.event import Event
@@ -119,7 +118,7 @@ def _file(file: str, extent: Extent, pack: Pack) -> Past:
 
 
 def _journal(extent: Extent, files: tuple[str, ...], pack: Pack) -> Past:
-    from watcher.sources.journal import JournalSource, Span
+    from watcher.sources.journal import MISSED, JournalSource, Span
     from watcher.sources.journal_files import Where
 
     where = Where(extent.directory, files, extent.namespace)

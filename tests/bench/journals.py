@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ KERNEL_LINES: Final = (
     "EXT4-fs (nvme0n1p{n}): mounted filesystem with ordered data mode. Quota mode: none.",
     "br-{n:012x}: port 2(veth{n:07x}) entered blocking state",
     "IPv6: ADDRCONF(NETDEV_CHANGE): veth{n:07x}: link becomes ready",
-    "perf: interrupt took too long ({n} > 2500), lowering kernel.perf_event_max_sample_rate to 79000",
+    "perf: interrupt took too long ({n} > 2500),"
+    " lowering kernel.perf_event_max_sample_rate to 79000",
     "CPU{n}: Package temperature/speed normal",
     "pcieport 0000:00:1c.{n}: AER: Corrected error message received from 0000:01:00.0",
     "ata{n}.00: exception Emask 0x0 SAct 0x0 SErr 0x0 action 0x6 frozen",
@@ -81,6 +83,51 @@ def build(path: Path, entries: int, kernel: int, hits: int) -> Path:
     if remote.returncode:
         raise subprocess.CalledProcessError(remote.returncode, REMOTE)
     return path
+
+
+def cached(cache: Path, entries: int, kernel: int, hits: int) -> Path:
+    """Give a directory with such a journal, built at the first use and kept."""
+    folder = cache / f"journal-{entries}-{kernel}-{hits}"
+    if not folder.is_dir():
+        print(f"  building a journal of {entries:,} entries", file=sys.stderr)
+        half = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(parents=True)
+        build(half / "bench.journal", entries, kernel, hits)
+        half.rename(folder)
+    return folder
+
+
+def kernel_lines(count: int, hits: int, seed: int = 1) -> Iterator[str]:
+    """Give the messages alone of `count` kernel lines, `hits` of them about lockdown."""
+    dice = random.Random(seed)
+    chosen = set(dice.sample(range(count), hits))
+    for at in range(count):
+        yield dice.choice(HITS if at in chosen else KERNEL_LINES).format(n=dice.randrange(97))
+
+
+def dmesg(count: int, hits: int) -> Iterator[str]:
+    """Give the text of dmesg."""
+    for at, text in enumerate(kernel_lines(count, hits)):
+        yield f"[{1 + at * 0.000997:12.6f}] {text}\n"
+
+
+def syslog(count: int, hits: int) -> Iterator[str]:
+    """Give a syslog file (RFC 3164), three lines of ten the kernel's."""
+    dice = random.Random(2)
+    kernel = kernel_lines(count * 3 // 10, hits)
+    ours = ["k"] * (count * 3 // 10) + ["s"] * (count - count * 3 // 10)
+    dice.shuffle(ours)
+    for at, kind in enumerate(ours):
+        day, second = divmod(at // 20, 86_400)
+        clock = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+        stamp = f"Oct {day % 28 + 1:2} {clock} bench"
+        if kind == "k":
+            yield f"{stamp} kernel: [{1 + at * 0.000997:12.6f}] {next(kernel)}\n"
+        else:
+            name, text = dice.choice(SERVICE_LINES)
+            n = dice.randrange(10_000)
+            yield f"{stamp} {name}[{n + 2}]: {text.format(n=n, m=n % 254 + 1)}\n"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from watcher.rules import regex
 
 MANY: Final = 0
 ONE: Final = 1
+_WRAPPED: Final = 3
+"""Parts of a `contains`: *, text, *."""
 
 
 class Fields:
@@ -50,8 +52,29 @@ def _and(nodes: list[Any]) -> Matcher:
 
 
 def _or(nodes: list[Any]) -> Matcher:
+    found = [_contained(node) for node in nodes]
+    if len(found) > 1 and len({field for field, _ in found}) == 1 and found[0][0]:
+        return _any_in(found[0][0], [text for _, text in found])
     parts = [matcher(node) for node in nodes]
     return lambda fields: any(part(fields) for part in parts)
+
+
+def _contained(node: list[Any]) -> tuple[str, str]:
+    """Give field and text of a plain `contains`, ("", "") of anything else."""
+    if node[0] == "string" and not node[3] and len(node[2]) == _WRAPPED:
+        before, text, after = node[2]
+        if before == after == MANY and isinstance(text, str):
+            return node[1], text.lower()
+    return "", ""
+
+
+def _any_in(field: str, texts: list[str]) -> Matcher:
+    # A list of texts, sixty in the shipped pack: one loop takes a fifth of a function for each.
+    def test(fields: Fields) -> bool:
+        low = fields.lower(field)
+        return low is not None and any(text in low for text in texts)
+
+    return test
 
 
 def _not(node: list[Any]) -> Matcher:

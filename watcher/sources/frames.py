@@ -85,7 +85,7 @@ def _plain(line: str) -> str:
 
 _SPACE: Final = re.compile(r"[\s\0\u200b\u200e\u200f\u2060\ufeff]+")
 _MARK: Final = re.compile(
-    r">+|\|{1,2}(?=\s|\|)|#{1,6}\s|\*{1,3}|[\u2022\u00b7-]\s|`{1,3}|&(?:gt|nbsp|#62|#160);"
+    r">+|\|{1,2}(?=\s|\|)|#{1,6}\s|##\[[a-z]{1,16}\]|[+\-\"'](?=\[ *\d)|\*{1,3}|[\u2022\u00b7-]\s|`{1,3}|&(?:gt|nbsp|#62|#160);"
     r"|</?[A-Za-z][^<>]{0,200}>"
 )
 _FACILITIES: Final = [
@@ -174,9 +174,10 @@ _CLOSE: Final = re.compile(r"(?: <[ -]{0,16}[\d.]{1,24}>)?\]:?(?=\s|$)")
 _POD: Final = re.compile(r"\[pod/[^\]\s]{1,300}\] ")
 _COMPOSE: Final = re.compile(r"[\w.-]{1,128} {1,64}\|(?=\s|$)")
 _AFTER_ISO: Final = re.compile(r" (?:(?:stdout|stderr) [FP]|\d\d[OE][ +])(?= )")
-# grep -n and grep -H on a saved log: "boot.log:12:[    0.0] ".
+# grep -n, grep -H and cat -n on a saved log: "boot.log:12:[    0.0] ", "  12  [    0.0] ".
 _GREP: Final = re.compile(
     r"(?:[^\s:\[\]<>|]{1,255}:)?(?:\d{1,9}[:-])?(?<=[:-])(?=\[ *\d|<\d|[A-Z][a-z]{2} [ \d]\d )"
+    r"|\d{1,9}[.)]?[ \t]{1,4}(?=\[ *\d)"
 )
 _GH_RUN: Final = re.compile(r"[^\t]{1,120}\t[^\t]{1,120}\t(?=\ufeff?\d{4}-)")
 _CLOSING_TAG: Final = re.compile(r"</[A-Za-z][^<>]{0,30}>|<(?:br|p|hr)\s?/?>", re.IGNORECASE)
@@ -202,7 +203,7 @@ class _Peeler:
         self.claimed = False  # a frame said that this is the kernel's
         self.device = False
         self.dated_by: str | None = None
-        self.starred = False
+        self.around = ""  # what stands before a pasted text and may stand after it too
 
     def framed(self) -> Framed:
         for _ in range(_MAX_FRAMES):
@@ -235,7 +236,7 @@ class _Peeler:
     def _trimmed(self, text: str) -> str:
         for _ in range(16):
             before = len(text)
-            text = text.rstrip(" \t\r\n\f\v\0\xa0\u200b\ufeff`" + ("*" if self.starred else ""))
+            text = text.rstrip(" \t\r\n\f\v\0\xa0\u200b\ufeff`" + self.around)
             tag = text.rfind("<", -40) if text.endswith(">") else -1
             if tag >= 0 and _CLOSING_TAG.fullmatch(text, tag):
                 text = text[:tag]
@@ -264,9 +265,11 @@ class _Peeler:
         self.at = end
 
     def mark(self) -> bool:
-        match = None if self.claimed else _MARK.match(self.line, self.at)
-        if match and match[0][0] == "*":
-            self.starred = True
+        if self.claimed:
+            return self._take(_CLOSING_TAG.match(self.line, self.at))
+        match = _MARK.match(self.line, self.at)
+        if match and match[0][0] in "*\"'|":
+            self.around += match[0][0]
         return self._take(match)
 
     # Frames of the kernel log itself.

@@ -26,6 +26,9 @@ MISSED_ID: Final = "e9bf28e6e834481bb6f48f548ad13606"
 FIELD_BYTES: Final = 65_536
 """libsystemd's default data threshold; the kernel's longest line is 2048 bytes."""
 
+MISSED: Final = b"missed "
+"""What that line holds, in lower case: a prefilter must let it pass, no rule asks for it."""
+
 Matches = tuple[tuple[str, ...], ...]
 KERNEL: Final[Matches] = (
     ("_TRANSPORT=kernel",),

@@ -53,6 +53,31 @@ class Moment:
 
 # --- reading
 
+_ZONES: Final = {
+    **dict.fromkeys(("Z", "UTC", "GMT", "WET"), 0),
+    **dict.fromkeys(("CET", "WEST", "MEZ"), 60),
+    **dict.fromkeys(("CEST", "EET", "SAST", "MESZ"), 120),
+    **dict.fromkeys(("EEST", "MSK"), 180),
+    "HKT": 480,
+    "AWST": 480,
+    "JST": 540,
+    "KST": 540,
+    "AEST": 600,
+    "AEDT": 660,
+    "NZST": 720,
+    "NZDT": 780,
+    "EDT": -240,
+    "EST": -300,
+    "CDT": -300,
+    "MDT": -360,
+    "MST": -420,
+    "PDT": -420,
+    "PST": -480,
+    "AKDT": -480,
+    "AKST": -540,
+    "HST": -600,
+}
+"""Minutes east of Greenwich, where a name has one meaning or one that is far more usual."""
 _CLOCK: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?"
 _MONTH: Final = r"(?P<month>(?:(?:Thg|de) )?[^\W\d_][^\s:<>|\[\]]{0,15}|\d{1,2} ?[月월])"
 _ISO: Final = re.compile(
@@ -66,8 +91,9 @@ _FULL: Final = re.compile(
 )
 # RFC 3164, also with a weekday and a year: dmesg -T, ctime, OpenWrt's logread.
 _SYSLOG: Final = re.compile(
-    r"(?:[^\s\d\[\]<>:]{1,16} {1,2})??" + _MONTH + r" {1,2}(?P<day>\d{1,2})\.?,? "
-    r"(?:(?P<year>\d{4}) )?" + _CLOCK + r"(?: (?P<year2>(?:19|20)\d\d))?(?=[\s\]]|:\s|$)"
+    r"(?:(?P<year0>\d{4}) {1,2})?(?:[^\s\d\[\]<>:]{1,16} {1,2})??" + _MONTH + r" {1,2}"
+    r"(?P<day>\d{1,2})\.?,? (?:(?P<year>\d{4}) )?" + _CLOCK + rf"(?: (?P<zone>{'|'.join(_ZONES)}))?"
+    r"(?: (?P<year2>(?:19|20)\d\d))?(?=[\s\]]|:\s|$)"
 )
 # dmesg --reltime (dmesg.c, short_ctime: %b%e %H:%M).
 _RELTIME: Final = re.compile(
@@ -75,7 +101,7 @@ _RELTIME: Final = re.compile(
     r" (?P<hour>\d\d):(?P<minute>\d\d)(?=\])"
 )
 _UNIX: Final = re.compile(r"(?P<seconds>\d{9,11})\.(?P<fraction>\d{3,9})(?= )")
-_TIME_OF_DAY: Final = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?=\s)")
+_TIME_OF_DAY: Final = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?=[\s\]])")
 
 
 def read_iso(text: str, at: int) -> tuple[Stamp | None, int]:
@@ -125,7 +151,7 @@ def _read(pattern: re.Pattern[str], text: str, at: int) -> tuple[Stamp | None, i
 
 def _stamp(part: dict[str, str | None]) -> Stamp:
     month, fraction = part["month"] or "", part.get("fraction")
-    year = part.get("year") or part.get("year2")
+    year = part.get("year") or part.get("year2") or part.get("year0")
     seconds = part.get("second")
     zone = part.get("zone")
     return Stamp(
@@ -173,13 +199,14 @@ def _dated(stamp: Stamp) -> tuple[int | None, tuple[str, ...]]:
 
 
 def _year_taken(stamp: Stamp, newest_us: int) -> tuple[int | None, tuple[str, ...]]:
+    offset, warnings = _offset(stamp.zone)
     latest_us = newest_us + _DAY_US
     latest = (_EPOCH + timedelta(microseconds=min(max(latest_us, 0), 10**17))).year
     # The 29th of February comes every fourth year, once in eight around a century.
     for year in range(latest + 1, latest - 9, -1):
-        time_us = _epoch_us(stamp, year, None)
+        time_us = _epoch_us(stamp, year, offset)
         if time_us is not None and time_us <= latest_us:
-            return time_us, (YEAR_TAKEN,)
+            return time_us, (YEAR_TAKEN, *warnings)
     return None, ()
 
 
@@ -201,31 +228,6 @@ def _epoch_us(stamp: Stamp, year: int, offset: timezone | None) -> int | None:
         return None
 
 
-_ZONES: Final = {
-    **dict.fromkeys(("Z", "UTC", "GMT", "WET"), 0),
-    **dict.fromkeys(("CET", "WEST", "MEZ"), 60),
-    **dict.fromkeys(("CEST", "EET", "SAST", "MESZ"), 120),
-    **dict.fromkeys(("EEST", "MSK"), 180),
-    "HKT": 480,
-    "AWST": 480,
-    "JST": 540,
-    "KST": 540,
-    "AEST": 600,
-    "AEDT": 660,
-    "NZST": 720,
-    "NZDT": 780,
-    "EDT": -240,
-    "EST": -300,
-    "CDT": -300,
-    "MDT": -360,
-    "MST": -420,
-    "PDT": -420,
-    "PST": -480,
-    "AKDT": -480,
-    "AKST": -540,
-    "HST": -600,
-}
-"""Minutes east of Greenwich, where a name has one meaning or one that is far more usual."""
 _NUMERIC: Final = re.compile(r"([+-])(\d\d):?(\d\d)?")
 
 

@@ -24,7 +24,7 @@ from watcher.sources.journal_text import (
     record_of_entry,
 )
 from watcher.sources.kmsg_record import unescape
-from watcher.sources.stamps import moment_of, read_iso
+from watcher.sources.stamps import YEAR_TAKEN, moment_of, read_iso
 from watcher.sources.text_files import (
     DamagedError,
     Failure,
@@ -102,11 +102,17 @@ class TextSource:
 
 
 def record_of_line(line: str) -> Record | None:
-    """Give the record of one line by itself, without place or time of observation."""
+    """Give the record of one line by itself, without place or time of observation.
+
+    There is no file whose date could tell the year, so a date without one is no time.
+    """
     parser = _Parser("", bool, lambda: 0, 0)
     for number, part in enumerate(line.encode(errors="backslashreplace").split(b"\n"), 1):
         parser.feed(part, 0, number)
-    return next((replace(r, place=Place("text")) for r in parser.finish()), None)
+    record = next(iter(parser.finish()), None)
+    if record and YEAR_TAKEN in record.warnings:
+        record = replace(record, time_us=None, time_error_us=0, warnings=())
+    return record and replace(record, place=Place("text"))
 
 
 # --- what spans lines

@@ -1,0 +1,68 @@
+"""scan of a journal against the tools one would use for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.bench.journals import cached
+from tests.bench.measure import Program, Series, side_by_side
+from tests.bench.setting import Setting
+from tests.bench.table import commands, comparison, seconds, table, verdict
+
+TITLE = "Past: scan of a journal"
+_WORDS = """\
+Whole programs, from start to exit, on journal files in the page cache: {entries:,} entries of
+which {kernel:,} are the kernel's and {hits:,} of those are denials. All ask libsystemd for
+`_TRANSPORT=kernel`; ours asks besides for SELinux denials, journald's "Missed" and forgers, and
+writes a whole event for each hit, where the others print or count the line. `sec` cannot read
+the journal: the conversion by `journalctl -o short` is counted in, and peak RSS is that of the
+larger of the two. `fail2ban-regex` and the Python loop run on the interpreter that runs ours.
+"""
+_PER_ENTRY = """\
+Per kernel entry, start-up taken out: the slope between {small:,} and {large:,} entries (median
+wall times), divided by the kernel entries between them.
+"""
+
+
+def measure(setting: Setting) -> str:
+    """Give the section of the page."""
+    small, large = 500_000 // setting.smaller, 1_000_000 // setting.smaller
+    mixed = _on(setting, small, small * 3 // 10, 500 // setting.smaller)
+    twice = _on(setting, large, large * 3 // 10, 1000 // setting.smaller)
+    rare = _on(setting, small, small // 50, 500 // setting.smaller)
+    parts = [_section(*mixed), _section(*twice), _section(*rare)]
+    extra = (large - small) * 3 // 10
+    rows = [
+        (a.program.name, seconds((b.median("wall") - a.median("wall")) / extra))
+        for a, b in zip(mixed[1], twice[1], strict=True)
+    ]
+    words = _PER_ENTRY.format(small=small, large=large)
+    return "\n".join([*parts, words, table(("program", "per kernel entry"), rows)])
+
+
+_Sizes = tuple[int, int, int]
+
+
+def _on(setting: Setting, *sizes: int) -> tuple[_Sizes, list[Series]]:
+    entries, kernel, hits = sizes
+    directory = cached(setting.cache, entries, kernel, hits)
+    series = side_by_side(_programs(setting, directory), setting.runs, setting.cache)
+    return (entries, kernel, hits), series
+
+
+def _programs(setting: Setting, directory: Path) -> list[Program]:
+    peers = setting.peers
+    return [
+        peers.ours("scan", "--journal-dir", str(directory), "-o", "json"),
+        *peers.journalctl(directory),
+        *peers.sec_journal(directory),
+        *peers.fail2ban_journal(directory),
+        peers.plain_loop(directory),
+    ]
+
+
+def _section(sizes: _Sizes, series: list[Series]) -> str:
+    entries, kernel, hits = sizes
+    words = _WORDS.format(entries=entries, kernel=kernel, hits=hits)
+    head = f"### {entries:,} entries, {kernel * 100 // entries} % of them the kernel's\n"
+    return "\n".join([head, words, comparison(series), verdict(series) + "\n", commands(series)])
