@@ -125,11 +125,13 @@ class JournalSource:
     def _walk(self, batch: list[Record | Gap]) -> bool:
         reader, may, wants = self._reader, self._prefilter.may, self._prefilter.wants
         step, get = reader._next, reader._get
-        count, more = 0, True
-        landed, self._landed = self._landed, False
-        while count < BATCH and (more := landed or step()):
-            landed = False
-            count += 1
+        if self._landed:  # the reopened reader stands on an entry that was not read yet
+            self._landed = False
+            batch += self._current()
+        count = 0
+        for count in range(BATCH):  # noqa: B007 - how far it came counts
+            if not step():
+                break
             try:
                 message = get("MESSAGE")
                 if may(message.lower()) and wants(message):
@@ -138,10 +140,18 @@ class JournalSource:
                 continue
             except OSError as error:
                 batch.append(self._unreadable(error))
+        else:
+            count = BATCH
         self.lines_read += count
         if count:
             self._cursor = reader._get_cursor()
-        return bool(more)
+        return count == BATCH
+
+    def _current(self) -> list[Record | Gap]:
+        try:
+            return self._taken() if self._prefilter.wants(self._reader._get("MESSAGE")) else []
+        except KeyError:
+            return []
 
     def _past_end(self) -> bool:
         until = self._span.until_us
