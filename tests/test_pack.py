@@ -88,7 +88,7 @@ ROWS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "parameter_ignored": (
         "low",
         (
-            *each(("", "xen:a: "), 'Kernel is locked down, parameter "unrestricted" ignored'),
+            *each(("", "xen:xen_privcmd: "), 'Kernel is locked down, parameter "unrestricted" ignored'),
             'xen_privcmd: Kernel is locked down, parameter "unrestricted" ign',
         ),
     ),

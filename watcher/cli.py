@@ -272,6 +272,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _complain(f"cannot write: {error.strerror}")
         status = 1
+    gc.freeze()  # nor is there anything to collect at the end
     sys.exit(status)
 
 

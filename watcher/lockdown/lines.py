@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 from watcher.kinds import Kind
@@ -18,14 +19,14 @@ SecureBootState = Literal["enabled", "disabled", "undetermined"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One wording. Named groups of `pattern`: text, count, module, comm and pid.
+    """One wording as a pattern, with the named groups text, count, module, comm and pid.
 
     `ends`: how a whole line ends; one that matches and does not end so was cut on its way.
     """
 
     id: str
     kind: Kind
-    pattern: re.Pattern[str]
+    wording: str
     title: str
     meaning: str
     instead: str
@@ -37,9 +38,15 @@ class Line:
     secure_boot: SecureBootState | None = None
     ends: str = ""
 
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Give the pattern compiled; once, and not before a line needs it (10 ms for all)."""
+        return _compiled(self.wording)
 
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.DOTALL)
+
+@cache
+def _compiled(wording: str) -> re.Pattern[str]:
+    return re.compile(wording, re.DOTALL)
 
 
 _LIFT_INSTEAD: Final = (
@@ -67,7 +74,7 @@ LINES: Final = (
     Line(
         "lifted",
         "lockdown.lifted",
-        _pattern(r"Lifting lockdown"),
+        r"Lifting lockdown",
         "Lockdown was lifted: the kernel is no longer protected",
         "From here on, until the next boot, the protection announced before is gone: unsigned"
         " modules, /dev/mem, kexec and the rest work again for root.",
@@ -80,7 +87,7 @@ LINES: Final = (
     Line(
         "lift_key",
         "lockdown.lifted",
-        _pattern(_SYSRQ + r"Disabling Secure Boot restrictions"),
+        _SYSRQ + r"Disabling Secure Boot restrictions",
         "SysRq-x was used to lift lockdown",
         "The magic key that removes the kernel's protection until the next boot was pressed or"
         ' written; "Lifting lockdown" follows if it worked.',
@@ -93,7 +100,7 @@ LINES: Final = (
     Line(
         "lift_refused",
         "lockdown.lift_refused",
-        _pattern(_SYSRQ + r"This sysrq operation is disabled from userspace\."),
+        _SYSRQ + r"This sysrq operation is disabled from userspace\.",
         "An attempt to lift lockdown from a program was refused",
         "Somebody with root wrote x to /proc/sysrq-trigger; some kernels (Fedora to 5.2.17 and"
         " 5.3.1, Debian 4.19) print this and lift lockdown all the same.",
@@ -106,7 +113,7 @@ LINES: Final = (
     Line(
         "suppressed",
         "lockdown.suppressed",
-        _pattern(r"lockdown_is_locked_down: (?P<count>-?\d{1,19}) callbacks suppressed"),
+        r"lockdown_is_locked_down: (?P<count>-?\d{1,19}) callbacks suppressed",
         "{count} lockdown denials were not logged",
         "The kernel logs at most 10 denials in 5 seconds, for all programs together, and counts"
         " the rest; which programs and which operations they were is not known.",
@@ -119,7 +126,7 @@ LINES: Final = (
     Line(
         "tracing_disabled",
         "lockdown.effect",
-        _pattern(r"Tracing disabled due to lockdown"),
+        r"Tracing disabled due to lockdown",
         "Tracing is off: the kernel is locked down",
         "The kernel made no tracing files, so programs that trace find nothing there (ENOENT).",
         _TRACING,
@@ -130,7 +137,7 @@ LINES: Final = (
     Line(
         "tracer",
         "lockdown.effect",
-        _pattern(r"Can not register tracer (?P<text>.{1,64}) due to lockdown"),
+        r"Can not register tracer (?P<text>.{1,64}) due to lockdown",
         "A tracer is off: the kernel is locked down",
         "One of the kernel's tracers did not start.",
         _TRACING,
@@ -141,7 +148,7 @@ LINES: Final = (
     Line(
         "tracing_clock",
         "lockdown.effect",
-        _pattern(r"Can not set tracing clock due to lockdown"),
+        r"Can not set tracing clock due to lockdown",
         "The tracing clock was not set: the kernel is locked down",
         "Tracing is off, its clock with it.",
         _TRACING,
@@ -152,7 +159,7 @@ LINES: Final = (
     Line(
         "ring_buffer_tests",
         "lockdown.effect",
-        _pattern(r"Lockdown is enabled, skipping ring buffer tests"),
+        r"Lockdown is enabled, skipping ring buffer tests",
         "A self-test was skipped: the kernel is locked down",
         "The ring buffer's self-test did not run.",
         _STAY,
@@ -163,7 +170,7 @@ LINES: Final = (
     Line(
         "xmon",
         "lockdown.effect",
-        _pattern(r"xmon: (?P<text>Disabled|Read-only) due to kernel lockdown"),
+        r"xmon: (?P<text>Disabled|Read-only) due to kernel lockdown",
         "The debugger xmon is limited: the kernel is locked down",
         "The powerpc debugger may not be used, or may only read.",
         _STAY,
@@ -173,7 +180,7 @@ LINES: Final = (
     Line(
         "table_override",
         "lockdown.effect",
-        _pattern(r"(?:ACPI: )?[Kk]ernel is locked down, ignoring table override"),
+        r"(?:ACPI: )?[Kk]ernel is locked down, ignoring table override",
         "An ACPI table override was ignored: the kernel is locked down",
         "The ACPI tables in the initrd were not used; the firmware's own are in force.",
         "Have the firmware mended by its vendor; test overrides on an unlocked machine.",
@@ -184,9 +191,7 @@ LINES: Final = (
     Line(
         "parameter_ignored",
         "lockdown.effect",
-        _pattern(
-            r'(?:[\w-]+: ?){0,3}Kernel is locked down, parameter "(?P<text>[^"]{1,64})" .{1,64}'
-        ),
+        r'(?:xen:xen_privcmd: )?Kernel is locked down, parameter "(?P<text>[^"]{1,64})" .{1,64}',
         "A module parameter was ignored: the kernel is locked down",
         "The module runs, but without what the parameter asks for.",
         "Drop the parameter; it cannot be had on a locked kernel.",
@@ -198,9 +203,7 @@ LINES: Final = (
     Line(
         "not_permitted",
         "lockdown.effect",
-        _pattern(
-            r"(?P<text>.{1,128}) (?:is not|are not|isn't) permitted when the kernel is locked down"
-        ),
+        r"(?P<text>.{1,128}) (?:is not|are not|isn't) permitted when the kernel is locked down",
         "A hardware setting was refused: the kernel is locked down",
         "The setting would let a program aim a driver at other hardware.",
         "Let the kernel find the hardware by itself (ACPI, PnP).",
@@ -212,7 +215,7 @@ LINES: Final = (
     Line(
         "invalid_reason",
         "lockdown.effect",
-        _pattern(r"Invalid lockdown reason"),
+        r"Invalid lockdown reason",
         "The kernel asked lockdown about something it does not know",
         "A bug in this kernel or in a module built for another one.",
         "Report it to whoever built the kernel, with the stack trace below the line.",
@@ -222,7 +225,7 @@ LINES: Final = (
     Line(
         "malformed_option",
         "lockdown.effect",
-        _pattern(r"Malformed early option 'lockdown'"),
+        r"Malformed early option 'lockdown'",
         "lockdown= on the kernel command line was not understood",
         "The option was ignored: unless something else locks it, this kernel is not locked down.",
         "Write lockdown=integrity or lockdown=confidentiality; there is no other value.",
@@ -232,7 +235,7 @@ LINES: Final = (
     Line(
         "due_to_lockdown",
         "lockdown.effect",
-        _pattern(r"(?P<text>.{1,160}) due to (?:kernel )?lockdown\.?"),
+        r"(?P<text>.{1,160}) due to (?:kernel )?lockdown\.?",
         "Something is off: the kernel is locked down",
         "The kernel gave up what the line says, because it is locked down.",
         _STAY,
@@ -242,7 +245,7 @@ LINES: Final = (
     Line(
         "secureboot_enabled",
         "secureboot.state",
-        _pattern(
+        (
             r"(?:secureboot: )?(?:Secure boot enabled|Secure boot mode enabled)"
             r"|(?:EFI stub: |efi: )?UEFI Secure Boot is enabled\."
             r"|(?:integrity|ima): secureboot mode enabled"
@@ -258,7 +261,7 @@ LINES: Final = (
     Line(
         "secureboot_disabled",
         "secureboot.state",
-        _pattern(
+        (
             r"(?:secureboot: )?(?:Secure boot disabled|Secure boot mode disabled)"
             r"|(?:EFI stub: |efi: )?UEFI Secure Boot is disabled\."
             r"|(?:integrity|ima): secureboot mode disabled"
@@ -273,7 +276,7 @@ LINES: Final = (
     Line(
         "secureboot_undetermined",
         "secureboot.state",
-        _pattern(
+        (
             r"(?:secureboot: )?Secure boot could not be determined(?: \(mode \d+\))?"
             r"|(?:EFI stub: |efi: )?(?:ERROR: )?Could not determine UEFI Secure Boot status\."
             r"|(?:integrity|ima): secureboot mode unknown(?:, no efi)?"
@@ -288,7 +291,7 @@ LINES: Final = (
     Line(
         "module_unsigned",
         "module.signature",
-        _pattern(r"(?P<module>[\w.+-]{1,64}): (?P<text>module verification failed).{0,120}"),
+        r"(?P<module>[\w.+-]{1,64}): (?P<text>module verification failed).{0,120}",
         "The module {module} was loaded unsigned",
         "Its signature or the key for it is missing; a kernel that is not locked down loads it"
         " anyway and marks itself tainted. Under lockdown it would be refused.",
@@ -300,7 +303,7 @@ LINES: Final = (
     Line(
         "module_rejected",
         "module.signature",
-        _pattern(
+        (
             r"(?:module: )?(?P<text>Loading of"
             r" (?:unsigned modules?|untrusted modules?|module with [a-z ]{1,40}))"
             r" is rejected\.?"
@@ -315,7 +318,7 @@ LINES: Final = (
     Line(
         "module_fips",
         "module.signature",
-        _pattern(
+        (
             r"(?:Kernel panic - not syncing: )?"
             r"Module (?P<module>[\w.+-]{1,64}) signature verification failed in FIPS mode"
         ),
@@ -328,7 +331,7 @@ LINES: Final = (
     Line(
         "kexec_signature",
         "kexec.signature",
-        _pattern(
+        (
             r"(?:kexec(?:_file)?: )?(?:Enforced )?"
             r"(?P<text>kernel signature verification failed) \(-?\d{1,10}\)\."
         ),
@@ -341,7 +344,7 @@ LINES: Final = (
     Line(
         "kexec_rejected",
         "kexec.signature",
-        _pattern(
+        (
             r"(?:kexec(?:_file)?: )?(?P<text>kexec of"
             r" (?:unsigned images?|image with [a-z ]{1,40})) rejected\.?"
         ),
@@ -356,7 +359,7 @@ LINES: Final = (
     Line(
         "pefile_unsigned",
         "kexec.signature",
-        _pattern(r"PEFILE: (?P<text>Unsigned PE binary)"),
+        r"PEFILE: (?P<text>Unsigned PE binary)",
         "A kernel image for kexec is not signed",
         "The image given to kexec_file_load carries no signature at all.",
         _KEXEC,
@@ -366,7 +369,7 @@ LINES: Final = (
     Line(
         "bpf_write_user_warning",
         "bpf.warning",
-        _pattern(
+        (
             r"(?P<comm>.{0,60})\[(?P<pid>\d{1,10})\] is installing a program with"
             r" (?P<text>bpf_probe_write_user) helper.{0,60}"
         ),
@@ -382,9 +385,7 @@ LINES: Final = (
     Line(
         "bpf_unprivileged",
         "bpf.warning",
-        _pattern(
-            r"(?:Spectre V2 : )?WARNING: (?P<text>Unprivileged eBPF is enabled).{0,160}"
-        ),
+        r"(?:Spectre V2 : )?WARNING: (?P<text>Unprivileged eBPF is enabled).{0,160}",
         "Unprivileged BPF is enabled on a CPU that leaks through it",
         "Any user may load BPF programs, and on this CPU that can leak kernel memory (Spectre v2"
         " branch history).",
