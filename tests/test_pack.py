@@ -89,7 +89,7 @@ ROWS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "low",
         (
             *each(("", "xen:xen_privcmd: "), 'Kernel is locked down, parameter "unrestricted" ignored'),
-            'xen_privcmd: Kernel is locked down, parameter "unrestricted" ign',
+            'xen:xen_privcmd: Kernel is locked down, parameter "unrestricted" ign',
         ),
     ),
     "not_permitted": (
