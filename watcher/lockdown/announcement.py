@@ -52,8 +52,8 @@ def _announced(words: str, *, wiki: bool) -> Finding:
         row=f"enabled_{cause_id}",
         title=f"The kernel is locked down: {CAUSE_NAMES[cause_id]}",
         meaning=_BLOCKED,
-        instead="The level (integrity or confidentiality) is in /sys/kernel/security/lockdown;"
-        " lockdown-watcher explain hibernation, bpf, module and so on tell the ways on.",
+        instead="On 5.4 and later the level (integrity or confidentiality) stands in"
+        " /sys/kernel/security/lockdown. Ways on: lockdown-watcher explain hibernation, bpf, ...",
         text=words,
         cause=cause_id,
         lineage=_lineage(cause, wiki=wiki),

@@ -21,6 +21,9 @@ _COLOURS: Final[dict[Severity, dict[str, object]]] = {
     "high": {"fg": "red"},
     "critical": {"fg": "white", "bg": "red", "bold": True},
 }
+_SHOWN_WHOLE: Final = ("lockdown.forged", "lockdown.unknown", "rule.match", "watch.gap")
+"""Kinds whose title cannot say what the line said."""
+
 _WIDEST: Final = 100
 _INDENT: Final = "    "
 
@@ -49,6 +52,8 @@ class Console:
         """Write one event: a headline, a line of advice, and with `verbose` all that is known."""
         self._stream.write(self._headline(event) + "\n")
         paragraphs = [event.advice] if self._verbose else [_short(event.advice)]
+        if event.kind in _SHOWN_WHOLE and not self._verbose:
+            paragraphs.insert(0, f"line: {event.message}")
         if self._verbose:
             paragraphs += [f"{name}: {value}" for name, value in _facts(event)]
         for paragraph in paragraphs:
