@@ -51,7 +51,8 @@ def _journal_unseen() -> str | None:
 
 
 def _journal(wish: Wish, pack: Pack) -> tuple[Source, str]:
-    from watcher.sources.journal import MISSED, JournalSource, Span
+    from watcher.sources.journal import JournalSource, Span
+    from watcher.sources.journal_entry import MISSED
     from watcher.sources.journal_files import Where, boots
 
     where = Where(directory=wish.directory, namespace=wish.namespace)

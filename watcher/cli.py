@@ -255,10 +255,6 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 no or found, 2 usage, 3 a source is unreadable."""
-    # Imports make many objects and little rubbish: collecting takes a tenth of a short command.
-    gc.disable()
-    # A plugin that happens to be installed has no business in here, and looking takes 15 ms.
-    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "1"
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
@@ -272,7 +268,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _complain(f"cannot write: {error.strerror}")
         status = 1
-    gc.freeze()  # nor is there anything to collect at the end
+    gc.freeze()  # nothing is worth collecting at the end (__main__.py)
     sys.exit(status)
 
 

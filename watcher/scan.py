@@ -25,7 +25,7 @@ class Past(Protocol):
     def lines_read(self) -> int:
         """Lines read so far."""
 
-    def read(self) -> Iterator[list[Record | Gap]]:
+    def read(self) -> Iterator[Sequence[Record | Gap]]:
         """Give batches; an empty one is a chance to show progress."""
 
 
@@ -118,7 +118,8 @@ def _file(file: str, extent: Extent, pack: Pack) -> Past:
 
 
 def _journal(extent: Extent, files: tuple[str, ...], pack: Pack) -> Past:
-    from watcher.sources.journal import MISSED, JournalSource, Span
+    from watcher.sources.journal import JournalSource, Span
+    from watcher.sources.journal_entry import MISSED
     from watcher.sources.journal_files import Where
 
     where = Where(extent.directory, files, extent.namespace)
@@ -158,7 +159,7 @@ class _Between:
         """Files that could not be read."""
         return [str(failure) for failure in getattr(self._text, "failures", [])]
 
-    def read(self) -> Iterator[list[Record | Gap]]:
+    def read(self) -> Iterator[Sequence[Record | Gap]]:
         """Give batches as the text does."""
         for batch in self._text.read():
             yield [item for item in batch if self._within(item)]

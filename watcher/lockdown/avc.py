@@ -43,7 +43,7 @@ def avc(text: str) -> Finding | None:
         kind="selinux.lockdown",
         row="selinux",
         title="SELinux refused a lockdown-class operation"
-        + (f": {reason.what[0].lower()}{reason.what[1:]}" if reason else ""),
+        + (f" ({reason.what})" if reason else ""),
         meaning="SELinux policy, not lockdown itself, refused this (EACCES); it can happen on a"
         " kernel that is not locked down. The class existed from 5.6 to 5.15.",
         instead="Change the policy (audit2allow, or a fixed policy package), or use 5.16 or later.",

@@ -35,8 +35,8 @@ class Prefilter:
         if None not in sets:
             texts = {*also, *(text.encode() for each in sets for text in each or ())}
             self.literals = frozenset(texts)
-            self.may = _quick(stems(texts))
-            self._sure = _any_of(map(re.escape, sorted(texts)))
+            self.may = _finder(stems(texts))
+            self._sure = _finder(sorted(texts))
 
     def wants(self, raw: bytes) -> bool:
         """Tell whether `raw` (UTF-8, any case) may match a rule."""
@@ -44,7 +44,7 @@ class Prefilter:
         return bool(self.may(low) and self._sure(low))
 
 
-def _quick(texts: list[bytes]) -> Search:
+def _finder(texts: list[bytes]) -> Search:
     try:
         from ahocorasick_rs import BytesAhoCorasick
     except ImportError:  # the extra `fast` is not installed: the same answers, a little later

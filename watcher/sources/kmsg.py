@@ -12,7 +12,7 @@ from watcher.host import KernelClock, now_us, this_host
 from watcher.provenance import trust_of
 from watcher.record import Gap, Place, Record
 from watcher.rules.prefilter import Prefilter
-from watcher.sources.kmsg_record import KmsgRecord, parse_record
+from watcher.sources.kmsg_record import KmsgRecord, parse_record, whole_line
 
 READ_BYTES: Final = 16_384
 """The kernel needs 8192 (CONSOLE_EXT_LOG_MAX, 5.10); a shorter read loses the record."""
@@ -128,7 +128,7 @@ class KmsgSource:
         known = {"_HOSTNAME": host.name, "_MACHINE_ID": host.machine_id, "_BOOT_ID": host.boot_id}
         fields = parsed.fields() | {k: v for k, v in known.items() if v}
         return Record(
-            text=parsed.text,
+            text=whole_line(fields),
             place=Place("kmsg", seq=parsed.seq),
             trust=trust_of(fields),
             fields=fields,
