@@ -10,20 +10,22 @@ WATCHER := $(BIN)/python -m watcher
 STORY := scan -o human -v tests/corpus/story.txt
 
 # What is set up is kept by the interpreter's name: another Python wants a fresh start.
-READY := $(VENV)/.ready-$(notdir $(realpath $(shell command -v $(PYTHON))))
+READY := $(VENV)/.ready-$(notdir $(realpath $(shell command -v $(PYTHON) 2>/dev/null)))
 
 .PHONY: run demo test lint bench fuzz clean
 
 # Where no kernel log can be read (status 3, and it said why) the story is played instead.
-# Stopped by Ctrl-C or SIGTERM it ends quietly: the watcher is told, and waited for.
+# Ctrl-C reaches the watcher by itself, though shells hide it from what runs beside them (env);
+# SIGTERM may reach only make, which hands it to this shell, which hands it on. Both end quietly.
 run: $(READY)
-	@stopped=; trap 'stopped=1; kill $$watcher 2>/dev/null' INT TERM; \
-	$(WATCHER) watch & watcher=$$!; \
+	@stopped=; trap 'stopped=1' INT; \
+	trap 'stopped=1; exec 2>/dev/null; kill $$watcher' TERM; \
+	env --default-signal=INT $(WATCHER) watch & watcher=$$!; \
 	wait $$watcher; status=$$?; \
 	while kill -0 $$watcher 2>/dev/null; do wait $$watcher; status=$$?; done; \
 	[ -z "$$stopped" ] || exit 0; \
 	[ $$status = 3 ] || exit $$status; \
-	echo 'make run: so this is a story told to the same rules, as by make demo' >&2; \
+	echo 'make run: so here is a story, through the same rules; make demo tells it again' >&2; \
 	exec $(WATCHER) $(STORY)
 
 demo: $(READY)

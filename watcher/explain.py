@@ -66,7 +66,11 @@ def _line(found: Finding) -> Explanation:
 
 
 def _of_reason(reason: Reason) -> Explanation:
-    words = [f'"{w.text}" ({w.since} on)' for w in WORDINGS if w.reason == reason.id]
+    words = [
+        f'"{w.text}" ({w.since} {f"to {w.until}" if w.until else "on"})'
+        for w in WORDINGS
+        if w.reason == reason.id
+    ]
     facts = [("reason", reason.id), ("kernels say", "; ".join(words)), *_reason_facts(reason)]
     level = f"Refused from lockdown level {reason.level} on." if reason.level else ""
     title = f"{reason.what}: refused under lockdown"
@@ -88,5 +92,5 @@ def _reason_facts(reason: Reason) -> list[tuple[str, str]]:
 def _complaint(row: Complaint) -> Explanation:
     paragraphs = [row.meaning]
     if row.reasons:
-        paragraphs.append("See also: lockdown-watcher explain " + ", ".join(row.reasons) + ".")
+        paragraphs.append("See also: lockdown-watcher explain " + " | ".join(row.reasons))
     return Explanation(row.title, tuple(paragraphs), ())

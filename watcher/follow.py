@@ -6,6 +6,7 @@ import contextlib
 import selectors
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final, Protocol, Self
@@ -16,6 +17,9 @@ from watcher.record import Gap, Record
 
 QUIET_S: Final = 1.0
 """After this many seconds without a line, what is held back (an open gap) is told."""
+
+HELD_S: Final = 5.0
+"""After this many it is told anyway: a journal of many programs may never be quiet."""
 
 
 class Source(Protocol):
@@ -73,13 +77,33 @@ def follow(
     """
     with selectors.DefaultSelector() as selector, contextlib.closing(source):
         selector.register(stop.socket, selectors.EVENT_READ)
+        held = _Held()
         while not stop.requested:
             waiting = _drain(source, detector, write, stop)
             drained()
-            if not stop.requested and not _wait(selector, source, QUIET_S if waiting else None):
+            if stop.requested:
+                break
+            quiet = not _wait(selector, source, QUIET_S if waiting else None)
+            if quiet or held.too_long(waiting=waiting):
                 _write_all(detector.flush(), write)
         _write_all(detector.flush(), write)
         drained()
+
+
+class _Held:
+    """For how long something has been held back."""
+
+    def __init__(self) -> None:
+        self._until_s = float("inf")
+
+    def too_long(self, *, waiting: bool) -> bool:
+        """Take note whether something is held back; tell whether it has been for HELD_S."""
+        now = time.monotonic()
+        self._until_s = min(self._until_s, now + HELD_S) if waiting else float("inf")
+        if now < self._until_s:
+            return False
+        self._until_s = float("inf")
+        return True
 
 
 def _drain(source: Source, detector: Detector, write: Write, stop: Stop) -> bool:

@@ -7,10 +7,11 @@ this program's version, for pySigma takes 75 ms to import and 25 to parse the sh
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,10 +67,24 @@ def check(texts: Texts) -> tuple[list[RuleData], list[Fault]]:
     from watcher.rules.examples import faults as missed
     from watcher.rules.parse import Fault, parse
 
-    rules, faults = parse(texts)
+    with _quiet():
+        rules, faults = parse(texts)
     faults += [Fault(r["file"], text) for r in rules for text in missed(compile_rule(r))]
     by_id = {rule["id"]: rule for rule in rules}
     return [rule for rule in by_id.values() if rule["status"] != "deprecated"], faults
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what pySigma's re2 writes to stderr by itself about a bad pattern: it is told once."""
+    kept, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silence)
 
 
 # --- files

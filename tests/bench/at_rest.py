@@ -15,9 +15,11 @@ from tests.bench.table import table
 TITLE = "Live: watch at rest"
 _WORDS = """\
 Each program alone, its output discarded; memory from /proc/PID/smaps_rollup after {settle} s (USS:
-what is its own; PSS: with its share of what others use too), then wake-ups (voluntary context
-switches of all threads) and CPU time over {idle} s. The journal held {entries:,} entries, which
-were read first. Lines that arrive meanwhile wake the readers of /dev/kmsg: see the peers' figures.
+what is its own; PSS: with its share of what others use too; anonymous: what is no file's, and so
+cannot be dropped: who reads a journal maps it, and its pages count in the first three), then
+wake-ups (voluntary context switches of all threads) and CPU time over {idle} s. The journal held
+{entries:,} entries, which `watch` reads first and `journalctl -f` does not. Lines that
+arrive meanwhile wake the readers of /dev/kmsg.
 """
 
 
@@ -27,7 +29,7 @@ def measure(setting: Setting) -> str:
     entries = 500_000 // setting.smaller
     directory = cached(setting.cache, entries, entries * 3 // 10, 500 // setting.smaller)
     rows = [_row(program, settle, idle) for program in _programs(setting, directory)]
-    head = ("program", "RSS", "PSS", "USS", "threads", "wake-ups", "cpu meanwhile")
+    head = ("program", "RSS", "PSS", "USS", "anonymous", "threads", "wake-ups", "cpu meanwhile")
     words = _WORDS.format(settle=settle, idle=idle, entries=entries)
     typed = "\n".join(program.command for program in _programs(setting, directory))
     return "\n".join([words, table(head, rows), f"```sh\n{typed}\n```\n"])
@@ -63,7 +65,7 @@ def _row(program: Program, settle: int, idle: int) -> tuple[str, ...]:
         try:
             time.sleep(settle)
             if process.poll() is not None:
-                return (program.name, f"ended with {process.returncode}", "", "", "", "", "")
+                return (program.name, f"ended with {process.returncode}", *("",) * 6)
             return _observed(program.name, process.pid, idle)
         finally:
             process.terminate()
@@ -73,7 +75,7 @@ def _observed(name: str, pid: int, idle: int) -> tuple[str, ...]:
     memory, switches, cpu = _memory_mb(pid), _switches(pid), _cpu_s(pid)
     time.sleep(idle)
     woken, threads = _switches(pid) - switches, len(_tasks(pid))
-    sizes = (f"{memory[key]:.1f} MB" for key in ("Rss", "Pss", "Private"))
+    sizes = (f"{memory[key]:.1f} MB" for key in ("Rss", "Pss", "Private", "Anonymous"))
     return name, *sizes, str(threads), str(woken), f"{(_cpu_s(pid) - cpu) * 1000:.0f} ms"
 
 

@@ -15,8 +15,10 @@ Whole programs, from start to exit, on journal files in the page cache: {entries
 which {kernel:,} are the kernel's and {hits:,} of those are denials. All ask libsystemd for
 `_TRANSPORT=kernel`; ours asks besides for SELinux denials, journald's "Missed" and forgers, and
 writes a whole event for each hit, where the others print or count the line. `sec` cannot read
-the journal: the conversion by `journalctl -o short` is counted in, and peak RSS is that of the
-larger of the two. `fail2ban-regex` and the Python loop run on the interpreter that runs ours.
+the journal: the conversion by `journalctl -o short` into a file is counted in, and peak RSS is that
+of the larger of the two. Peak RSS counts the journal's own pages, which libsystemd maps and the
+kernel may drop at any time; every row has them. `fail2ban-regex` and the Python loop run on the
+interpreter that runs ours.
 """
 _PER_ENTRY = """\
 Per kernel entry, start-up taken out: the slope between {small:,} and {large:,} entries (median

@@ -22,8 +22,7 @@ KERNEL_LINES: Final = (
     "EXT4-fs (nvme0n1p{n}): mounted filesystem with ordered data mode. Quota mode: none.",
     "br-{n:012x}: port 2(veth{n:07x}) entered blocking state",
     "IPv6: ADDRCONF(NETDEV_CHANGE): veth{n:07x}: link becomes ready",
-    "perf: interrupt took too long ({n} > 2500),"
-    " lowering kernel.perf_event_max_sample_rate to 79000",
+    "perf: interrupt took too long ({n} > 2500), lowering the sample rate to 79000",
     "CPU{n}: Package temperature/speed normal",
     "pcieport 0000:00:1c.{n}: AER: Corrected error message received from 0000:01:00.0",
     "ata{n}.00: exception Emask 0x0 SAct 0x0 SErr 0x0 action 0x6 frozen",

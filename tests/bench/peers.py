@@ -82,14 +82,19 @@ class Peers:
         return [Program("sec", ("sec", *self._sec_options(), "--notail", f"--input={file}"))]
 
     def sec_journal(self, directory: Path) -> list[Program]:
-        """Give SEC behind `journalctl -o short`, as it cannot read the journal."""
+        """Give SEC behind `journalctl -o short`, as it cannot read the journal.
+
+        By a file, for SEC looks at a pipe ten times a second and would mostly wait.
+        """
         if not self.available("sec", "journalctl"):
             return []
         reader = shlex.join(
             ["journalctl", "--directory", str(directory), "-q", "-o", "short", "_TRANSPORT=kernel"]
         )
-        sec = shlex.join(["sec", *self._sec_options(), "--notail", "--input=-"])
-        return [Program("journalctl -o short, sec", ("sh", "-c", f"{reader} | {sec}"))]
+        text = f"{directory}.txt"
+        sec = shlex.join(["sec", *self._sec_options(), "--notail", f"--input={text}"])
+        command = f"{reader} > {shlex.quote(text)} && {sec}"
+        return [Program("journalctl -o short, sec", ("sh", "-c", command))]
 
     def _sec_options(self) -> list[str]:
         return [f"--conf={self._rule}", "--fromstart"]

@@ -71,7 +71,11 @@ class Console:
 
     def _wrapped(self, text: str) -> str:
         return textwrap.fill(
-            plain(text), self._width, initial_indent=_INDENT, subsequent_indent=_INDENT
+            plain(text),
+            self._width,
+            initial_indent=_INDENT,
+            subsequent_indent=_INDENT,
+            break_on_hyphens=False,
         )
 
 

@@ -22,7 +22,7 @@ def render(found: Explanation, *, as_json: bool) -> str:
         return json.dumps(text)
     width = min(_WIDEST, shutil.get_terminal_size().columns)
     blocks = [click.style(plain(found.title), bold=True)]
-    blocks += [textwrap.fill(plain(paragraph), width) for paragraph in found.paragraphs]
+    blocks += [_wrapped(paragraph, width) for paragraph in found.paragraphs]
     if found.facts:
         blocks.append("\n".join(_fact(name, value, width) for name, value in found.facts))
     return "\n\n".join(blocks)
@@ -30,6 +30,14 @@ def render(found: Explanation, *, as_json: bool) -> str:
 
 def _fact(name: str, value: str, width: int) -> str:
     head = f"  {name + ':':<20}"
+    return _wrapped(value, width, head)
+
+
+def _wrapped(text: str, width: int, head: str = "") -> str:
     return textwrap.fill(
-        plain(value), width, initial_indent=head, subsequent_indent=" " * len(head)
+        plain(text),
+        width,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_on_hyphens=False,  # hybrid-sleep.target is one word
     )

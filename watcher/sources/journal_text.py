@@ -124,12 +124,14 @@ def hides_words(raw: bytes) -> bool:
 
 
 def json_object(raw: bytes) -> dict[str, object] | None:
-    """Read one JSON object; None where `raw` is none."""
+    """Read one JSON object, its texts made fit for UTF-8; None where `raw` is none."""
     try:
         found = json.loads(raw.decode(errors="backslashreplace").strip().rstrip(","))
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    return {_clean(k): _clean(v) if isinstance(v, str) else v for k, v in found.items()}
 
 
 def journal_fields(found: Mapping[str, object]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -146,18 +148,21 @@ def journal_fields(found: Mapping[str, object]) -> tuple[dict[str, str], tuple[s
     return fields, warnings
 
 
+_BYTE: Final = 255
+
+
 def _as_text(value: object) -> str | None:
     if isinstance(value, list):
-        return _of_array(value)
+        # Several values, each perhaps an array of bytes: the first counts, and no array is deeper.
+        first = value[0] if value and not isinstance(value[0], int) else value
+        return _of_bytes(first) if isinstance(first, list) else _as_text(first)
     return None if value is None or isinstance(value, dict) else str(value)
 
 
-def _of_array(value: list[object]) -> str | None:
-    """Read an array of byte numbers, or the first of several values."""
-    if value and not all(isinstance(each, int) for each in value):
-        return _as_text(value[0]) if not isinstance(value[0], int) else None
-    numbers = [each for each in value if isinstance(each, int)]
-    if not all(0 <= number <= 255 for number in numbers):  # noqa: PLR2004 - a byte
+def _of_bytes(value: list[object]) -> str | None:
+    """Read an array of byte numbers; None where it is another."""
+    numbers = [each for each in value if isinstance(each, int) and 0 <= each <= _BYTE]
+    if len(numbers) != len(value):
         return None
     return bytes(numbers).decode(errors="backslashreplace")
 
