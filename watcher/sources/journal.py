@@ -17,7 +17,15 @@ from watcher.host import now_us, this_host
 from watcher.record import Gap, Host, Place, Record
 from watcher.rules.prefilter import Prefilter
 from watcher.sources.journal_entry import FIELD_BYTES, MISSED_ID, read_entry
-from watcher.sources.journal_files import Where, damaged_files, open_reader, why
+from watcher.sources.journal_files import (
+    DAMAGED,
+    Where,
+    broken_off,
+    follows,
+    left_out,
+    open_reader,
+    why,
+)
 
 BATCH: Final = 8192
 Matches = tuple[tuple[str, ...], ...]
@@ -60,10 +68,10 @@ class JournalSource:
         self._prefilter = prefilter
         self._cursor: str | None = None
         self._drained_us: int | None = None
-        self._landed = False
-        self._pending: list[Record | Gap] = [_damaged(*each) for each in damaged_files(self._where)]
+        self._pending: list[Record | Gap] = [_left_out(*each) for each in left_out(self._where)]
         self.lines_read = 0
         self._reader = self._open()
+        self._seek(self._reader)
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable on a change; another one after `read`."""
@@ -78,6 +86,10 @@ class JournalSource:
         # Before anything else: libsystemd leaks the descriptor otherwise (systemd#14695).
         reader.fileno()
         reader.data_threshold = FIELD_BYTES
+        self._add_matches(reader)
+        return reader
+
+    def _add_matches(self, reader: Any) -> None:
         if self._span.boot_id:
             reader.add_match(f"_BOOT_ID={self._span.boot_id}")
             reader.add_conjunction()
@@ -85,42 +97,42 @@ class JournalSource:
             for match in alternative:
                 reader.add_match(match)
             reader.add_disjunction()
-        self._seek(reader)
-        return reader
 
     def _seek(self, reader: Any) -> None:
         if self._span.since_us is not None:
             reader.seek_realtime(self._span.since_us)
-        elif self._span.only_new:
-            # seek_tail alone gives old entries at the next step (systemd#9934).
-            reader.seek_tail()
-            reader._previous()
+            return
+        # seek_tail alone gives old entries at the next step (systemd#9934).
+        reader.seek_tail()
+        if self._span.only_new and reader._previous():
+            self._cursor = reader._get_cursor()
         else:
             reader.seek_head()
 
     # --- reading
 
     def read(self) -> Iterator[list[Record | Gap]]:
-        """Give all that is there now, in batches; never waits."""
+        """Give all that is there now, in batches; never waits. An error comes after the rest."""
         if self._reader.process() == INVALIDATE:
             self._reopen()
-        more = True
+        usage, more = self._reader.get_usage(), True
         while more:
             batch, self._pending = self._pending, []
             try:
                 more = self._step_through(batch) and not self._past_end(self._realtime())
             except OSError as error:
+                yield batch
                 raise SourceError(f"{self._where} cannot be read: {why(error)}") from error
             yield batch
+        # libsystemd closes a file where it finds it damaged, and says nothing.
+        if self._reader.get_usage() < usage:
+            yield self._broken_off()
         self._drained_us = now_us()
 
     def _step_through(self, batch: list[Record | Gap]) -> bool:
         """Take what may matter of the next BATCH entries; tell whether there may be more."""
         reader, may, wants = self._reader, self._prefilter.may, self._prefilter.wants
         step, get = reader._next, reader._get
-        if self._landed:  # the reopened reader stands on an entry that was not read yet
-            self._landed = False
-            batch += self._current()
         count = 0
         for count in range(BATCH):  # noqa: B007 - how far it came counts
             if not step():
@@ -129,22 +141,16 @@ class JournalSource:
                 message = get("MESSAGE")
                 if may(message.lower()) and wants(message):
                     batch += self._taken()
-            except KeyError:  # an entry without MESSAGE
-                continue
+            except KeyError:
+                batch += self._without_message()
             except OSError as error:
-                batch.append(self._unreadable(error))
+                batch.append(self._unreadable(why(error)))
         else:
             count = BATCH
         self.lines_read += count
         if count:
             self._cursor = reader._get_cursor()
         return count == BATCH
-
-    def _current(self) -> list[Record | Gap]:
-        try:
-            return self._taken() if self._prefilter.wants(self._reader._get("MESSAGE")) else []
-        except KeyError:
-            return []
 
     def _taken(self) -> list[Record | Gap]:
         realtime = self._realtime()
@@ -156,9 +162,32 @@ class JournalSource:
     def _past_end(self, realtime: int) -> bool:
         return self._span.until_us is not None and realtime > self._span.until_us
 
-    def _unreadable(self, error: OSError) -> Gap:
-        detail = f"{self._where}: an entry cannot be read: {why(error)}"
-        return Gap("journal_damaged", 1, Place("journal"), Host(), now_us(), detail)
+    # --- damage
+
+    def _without_message(self) -> list[Record | Gap]:
+        # libsystemd leaves out a field it finds damaged; the kernel's lines all have this one.
+        try:
+            kernels = self._reader._get("_TRANSPORT") == b"kernel"
+        except (KeyError, OSError):
+            kernels = True
+        return [self._unreadable("its MESSAGE is gone")] if kernels else []
+
+    def _unreadable(self, reason: str) -> Gap:
+        at, now = self._realtime(), now_us()
+        detail = f"{self._where}: an entry cannot be read: {reason}"
+        return Gap("journal_damaged", 1, Place("journal"), Host(), now, detail, at, at)
+
+    def _broken_off(self) -> list[Record | Gap]:
+        """Tell of files that broke off; raises SourceError if this very file was asked for."""
+        found: list[Record | Gap] = []
+        for file, last_us, end_us in broken_off(self._where, self._add_matches):
+            place, detail = Place("journal", file=file), f"{file} breaks off: {DAMAGED}"
+            if self._where.files:
+                raise SourceError(detail)
+            found.append(
+                Gap("journal_damaged", None, place, Host(), now_us(), detail, last_us, end_us)
+            )
+        return found
 
     # --- rotation and vacuum
 
@@ -166,18 +195,21 @@ class JournalSource:
         """Open anew where reading stopped: files came or went under the reader (INVALIDATE)."""
         self._reader.close()
         self._reader = self._open()
-        if self._cursor is None:
+        if self._cursor is None:  # nothing was there yet, so all is new
+            self._reader.seek_realtime(self._span.since_us or 0)
             return
         self._reader.seek_cursor(self._cursor)
         # With a match filter the seek may land behind an entry that is gone; only test_cursor
         # tells whether the one it found was already read (systemd#38912).
-        found = self._reader._next()
-        self._landed = bool(found and not self._reader.test_cursor(self._cursor))
+        if not (self._reader._next() and self._reader.test_cursor(self._cursor)):
+            self._reader.seek_cursor(self._cursor)
         self._pending += self._vacuumed()
 
     def _vacuumed(self) -> list[Gap]:
         oldest = self._reader._get_start()
         if self._drained_us is None or oldest <= self._drained_us:
+            return []
+        if self._cursor and follows(self._where, self._cursor):
             return []
         return [
             Gap(
@@ -193,6 +225,6 @@ class JournalSource:
         ]
 
 
-def _damaged(file: str, reason: str) -> Gap:
+def _left_out(file: str, cause: str, reason: str) -> Gap:
     place, detail = Place("journal", file=file), f"{file} was left out: {reason}"
-    return Gap("journal_damaged", None, place, Host(), now_us(), detail)
+    return Gap(cause, None, place, Host(), now_us(), detail)

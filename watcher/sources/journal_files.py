@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from systemd._reader import _Reader
 
@@ -29,6 +30,9 @@ class Where:
         return f"the journal namespace {self.namespace}" if self.namespace else "the journal"
 
 
+DAMAGED: Final = "the file is damaged or of another version; try journalctl --verify --file"
+
+
 def open_reader(where: Where) -> _Reader:
     """Open a journal. Raises SourceError with what is wrong and what to do."""
     try:
@@ -37,6 +41,8 @@ def open_reader(where: Where) -> _Reader:
         if where.files:
             return _Reader(flags=0, files=list(where.files))
         if where.namespace:
+            if not any(folder.is_dir() for folder in _own_folders(where.namespace)):
+                raise SourceError(f"{where} is not on this machine: see /var/log/journal")
             return _Reader(flags=0, namespace=where.namespace)
         return _Reader(flags=1)  # SD_JOURNAL_LOCAL_ONLY
     except (OSError, ValueError) as error:
@@ -47,25 +53,78 @@ def why(error: OSError | ValueError) -> str:
     """Say in words why libsystemd refused."""
     code = error.errno if isinstance(error, OSError) else None
     if code in (errno.EBADMSG, errno.ENODATA, errno.EPROTONOSUPPORT):
-        return "the file is damaged or of another version; try journalctl --verify --file"
+        return DAMAGED
     if code in (errno.EACCES, errno.EPERM):
         return "not permitted; run as root or join the group systemd-journal"
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
-def damaged_files(where: Where) -> Iterator[tuple[str, str]]:
-    """Give each file of the journal that libsystemd will leave out in silence, and why."""
-    for file in _files(where):
+def left_out(where: Where) -> list[tuple[str, str, str]]:
+    """Give each file of the journal that libsystemd leaves out in silence, the cause and why.
+
+    Raises SourceError if that is one asked for by name, or if none at all may be read.
+    """
+    files = _files(where)
+    found = [(str(file), *trouble) for file in files if (trouble := _trouble(str(file)))]
+    none = [cause for _, cause, _ in found] == [_NOT_PERMITTED] * len(files)
+    if found and (none or where.files):
+        what = found[0][0] if where.files else where
+        raise SourceError(f"{what} cannot be read: {found[0][2]}")
+    return found
+
+
+_NOT_PERMITTED: Final = "journal_not_permitted"
+
+
+def _trouble(file: str) -> tuple[str, str] | None:
+    try:
+        return None if _ends_well(file) else ("journal_damaged", DAMAGED)
+    except OSError as error:
+        if error.errno == errno.ENOENT:  # just removed, as old files are
+            return None
+        forbidden = error.errno in (errno.EACCES, errno.EPERM)
+        return _NOT_PERMITTED if forbidden else "journal_damaged", why(error)
+
+
+def _ends_well(file: str) -> bool:
+    """Tell whether the last entry is there, if the file's header tells of one."""
+    reader = _Reader(flags=0, files=[file])
+    try:
+        end = reader._get_end()
+        reader.seek_tail()
+        return bool(reader._previous()) or not end
+    finally:
+        reader.close()
+
+
+def broken_off(
+    where: Where, add_matches: Callable[[Any], None]
+) -> Iterator[tuple[str, int | None, int]]:
+    """Give the files in which a walk over the matches breaks off before its end.
+
+    With each, when the last entry before was written and when the last of the file.
+    """
+    for file in map(str, _files(where)):
         try:
-            _Reader(flags=0, files=[str(file)]).close()
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.ENOENT):
-                yield str(file), why(error)
+            reader = _Reader(flags=0, files=[file])
+        except OSError:
+            continue
+        try:
+            end, last = int(reader._get_end()), None
+            add_matches(reader)
+            reader.seek_head()
+            while reader._next():
+                last = int(reader._get_realtime())
+            # The reader has closed a file that breaks off, so none is left.
+            if not reader.get_usage():
+                yield file, last, end
+        finally:
+            reader.close()
 
 
 def _files(where: Where) -> list[Path]:
     if where.files:
-        return []
+        return [Path(file) for file in where.files]
     folders = [Path(where.directory)] if where.directory else _own_folders(where.namespace)
     return sorted(
         file
@@ -80,6 +139,25 @@ def _own_folders(namespace: str | None) -> list[Path]:
     name = this_host().machine_id or ""
     name = f"{name}.{namespace}" if namespace else name
     return [Path("/var/log/journal", name), Path("/run/log/journal", name)]
+
+
+def follows(where: Where, cursor: str) -> bool:
+    """Tell whether the oldest entry of all is the very next after `cursor`, or not even that."""
+    reader = open_reader(where)
+    try:
+        reader.seek_head()
+        if not reader._next():
+            return True
+        (log, oldest), (log_before, before) = map(_numbered, (reader._get_cursor(), cursor))
+        return log == log_before and oldest <= before + 1
+    finally:
+        reader.close()
+
+
+def _numbered(cursor: str) -> tuple[str, int]:
+    """Give the id of the numbering and the number of an entry (sd_journal_get_cursor)."""
+    parts = dict(part.partition("=")[::2] for part in cursor.split(";"))
+    return parts["s"], int(parts["i"], 16)
 
 
 def kernel_seen(where: Where, boot_id: str | None) -> bool:
@@ -102,8 +180,10 @@ def boots(where: Where) -> list[str]:
     """Give the boot ids of a journal, the oldest first. Raises SourceError."""
     reader = open_reader(where)
     try:
-        ids = [value.decode() for value in reader.query_unique("_BOOT_ID")]
+        ids = [value.decode("ascii", "replace") for value in reader.query_unique("_BOOT_ID")]
         return [boot for _, boot in sorted((_first_us(reader, boot), boot) for boot in ids)]
+    except OSError as error:
+        raise SourceError(f"{where} cannot be read: {why(error)}") from error
     finally:
         reader.close()
 

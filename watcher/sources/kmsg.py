@@ -19,6 +19,9 @@ READ_BYTES: Final = 16_384
 
 BATCH: Final = 4096
 
+_RING: Final = 1 << 20
+"""More records than a ring holds that anybody has set up."""
+
 
 class KmsgSource:
     """Follows /dev/kmsg. Raises SourceError where it cannot be opened or read.
@@ -40,13 +43,29 @@ class KmsgSource:
         self._fd = _open(path)
         self._host = this_host()
         self._clock = KernelClock()
-        self._expected: int | None = 0
+        self.next_seq = 0
         self._last_raw = b""
         self._since_us = since if isinstance(since, int) else None
         self.lines_read = 0
         if since == "now":
-            os.lseek(self._fd, 0, os.SEEK_END)
-            self._expected = None
+            self._skip()
+
+    def _skip(self) -> None:
+        # Read and not sought, so that the next sequence number is known: what is lost from
+        # here on is counted.
+        for _ in range(_RING):
+            try:
+                raw = os.read(self._fd, READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._lost(error)
+                continue
+            if not raw:
+                break
+            self._last_raw = raw
+        if self._last_raw:
+            self.next_seq = _sequence(self._last_raw) + 1
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when there is more."""
@@ -81,9 +100,9 @@ class KmsgSource:
             seq = _sequence(raw)
             if seq < 0:
                 continue
-            if seq != self._expected or may(raw.lower()):
+            if seq != self.next_seq or may(raw.lower()):
                 batch += self._taken(raw, seq)
-            self._expected, self._last_raw = seq + 1, raw
+            self.next_seq, self._last_raw = seq + 1, raw
         return True
 
     def _lost(self, error: OSError) -> None:
@@ -96,8 +115,10 @@ class KmsgSource:
         parsed = parse_record(raw)
         if parsed is None:
             return
-        if self._expected is not None and seq > self._expected:
-            yield self._gap(self._expected, seq, self._time_of(parsed))
+        if seq > self.next_seq:
+            gap = self._gap(self.next_seq, seq, self._time_of(parsed))
+            if self._is_wanted(gap.to_us):
+                yield gap
         record = self._record(parsed)
         if self._prefilter.wants(raw) and self._is_wanted(record.time_us):
             yield record
@@ -106,7 +127,7 @@ class KmsgSource:
         return self._since_us is None or time_us is None or time_us >= self._since_us
 
     def _gap(self, first: int, then: int, time_us: int | None) -> Gap:
-        at_start = self.lines_read == 1
+        at_start = first == 0
         why = "before this program started" if at_start else "faster than this program could read"
         return Gap(
             cause="kmsg_overwritten_before_start" if at_start else "kmsg_overrun",

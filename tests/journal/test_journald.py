@@ -1,0 +1,253 @@
+"""A real journald and the real /dev/kmsg: who wrote a line, and one line is one event."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from tests.journal.real import (
+    MISSED,
+    PACK,
+    Journald,
+    items,
+    judged,
+    lockdown_line,
+    mark,
+    provoke_denial,
+    records,
+    until,
+)
+from watcher.event import Event
+from watcher.host import this_host
+from watcher.record import Record
+from watcher.rules import Prefilter
+from watcher.sources.journal import JournalSource, Span
+from watcher.sources.journal_files import Where
+from watcher.sources.kmsg import KmsgSource
+
+Write = Callable[..., None]
+ALL = Prefilter([None])
+
+
+@contextlib.contextmanager
+def followed(journald: Journald) -> Iterator[JournalSource]:
+    """The namespace's journal from now on."""
+    where = Where(namespace=journald.namespace)
+    source = JournalSource(PACK.prefilter(MISSED), where, Span(only_new=True))
+    with contextlib.closing(source):
+        yield source
+
+
+def from_journal(journald: Journald, prefilter: Prefilter = ALL) -> list[Record]:
+    """All records that this boot's journal holds of the kernel and of forgers."""
+    journald.sync()
+    where, span = Where(namespace=journald.namespace), Span(boot_id=this_host().boot_id)
+    with contextlib.closing(JournalSource(prefilter, where, span)) as source:
+        return records(items(source))
+
+
+def from_kmsg(prefilter: Prefilter = ALL) -> list[Record]:
+    """All records of the ring."""
+    with contextlib.closing(KmsgSource(prefilter)) as source:
+        return records(items(source))
+
+
+def marked(found: Sequence[Record], word: str) -> list[Record]:
+    """Those whose text holds a word of ours."""
+    return [record for record in found if word in record.text]
+
+
+def ids(found: Sequence[Record]) -> list[str]:
+    """The ids of the events that records become."""
+    return [event.id for event in judged(found)]
+
+
+def one(events: Sequence[Event]) -> Event:
+    """The only one."""
+    assert len(events) == 1, [event.message for event in events]
+    return events[0]
+
+
+# --- forged
+
+
+FORMS = ("<5>{}", "<5>kernel: {}", "<13>{}", "<15>{}", "<6>kernel[1]: {}", "<2047>{}")
+
+
+@pytest.mark.parametrize("form", FORMS[:-1])
+def test_what_root_writes_to_kmsg_is_forged(journald: Journald, to_kmsg: Write, form: str) -> None:
+    """A line written to /dev/kmsg is forged in every form, read from kmsg or through journald."""
+    name = mark()[:15]
+    to_kmsg(form.format(lockdown_line(name)) + "\n")
+    kmsg = judged(marked(from_kmsg(), name))
+    journal = judged(marked(from_journal(journald), name))
+    assert one(kmsg).kind == one(journal).kind == "lockdown.forged"
+    assert one(kmsg).origin.trust == one(journal).origin.trust == "injected"
+    assert one(kmsg).id == one(journal).id
+
+
+def test_a_native_entry_is_forged(journald: Journald) -> None:
+    """Whoever sends _TRANSPORT=kernel over the native socket is not believed, but told."""
+    name = mark()[:15]
+    journald.native(
+        {
+            "MESSAGE": lockdown_line(name),
+            "PRIORITY": "5",
+            "SYSLOG_IDENTIFIER": "kernel",
+            "SYSLOG_FACILITY": "0",
+            "_TRANSPORT": "kernel",
+            "_SOURCE_MONOTONIC_TIMESTAMP": "1",
+        }
+    )
+    record, *others = marked(from_journal(journald), name)
+    assert not others
+    assert record.fields["_TRANSPORT"] == "journal"
+    assert record.fields["SYSLOG_FACILITY"] == "0"
+    event = one(judged([record]))
+    assert (event.kind, event.origin.trust) == ("lockdown.forged", "injected")
+
+
+@pytest.mark.parametrize("way", ["syslog", "stdout"])
+def test_a_syslog_line_and_a_stdout_stream_are_forged(journald: Journald, way: str) -> None:
+    """A line over the syslog socket or a stdout stream that says kernel is forged."""
+    name = mark()[:15]
+    if way == "syslog":
+        journald.syslog(f"<5>kernel: {lockdown_line(name)}")
+    else:
+        journald.stdout("kernel", f"<5>{lockdown_line(name)}")
+    found = until(lambda: marked(from_journal(journald), name), "the line")
+    assert found[0].fields["_TRANSPORT"] == way
+    assert one(judged(found)).kind == "lockdown.forged"
+
+
+def test_a_program_that_does_not_say_kernel_gives_no_event(journald: Journald) -> None:
+    """The words alone, from a program under its own name, are no claim to be the kernel."""
+    name = mark()[:15]
+    journald.native({"MESSAGE": lockdown_line(name), "SYSLOG_IDENTIFIER": "someone"})
+    journald.native({"MESSAGE": lockdown_line(name), "SYSLOG_IDENTIFIER": "kernel"})
+    assert len(marked(from_journal(journald), name)) == 1
+
+
+# --- one line, one id
+
+
+def test_a_real_denial_has_one_id(journald: Journald) -> None:
+    """This kernel's own refusal is believed, with the name as it is, and one event either way."""
+    name = f"{mark()[-6:]}: \\é;"
+    if not provoke_denial(name):
+        pytest.skip("this kernel is not locked down")
+    kmsg = until(lambda: marked(from_kmsg(PACK.prefilter()), name), "the denial")
+    journal = marked(from_journal(journald, PACK.prefilter()), name)
+    event = one(judged(kmsg))
+    assert (event.kind, event.origin.trust) == ("lockdown.denied", "kernel")
+    assert event.process.comm == name
+    assert event.lockdown.reason == "debugfs"
+    assert one(judged(journal)).id == event.id
+
+
+def test_all_kernel_lines_of_this_boot_have_one_id(journald: Journald, to_kmsg: Write) -> None:
+    """Every line of the ring has the same text, fields and clock from kmsg and from journald."""
+    to_kmsg(f"<5>{mark()}\n")
+    kmsg = [record for record in from_kmsg() if record.fields["SYSLOG_FACILITY"] == "0"]
+    stored = {
+        (record.monotonic_us, record.text): record
+        for record in from_journal(journald)
+        if record.fields["_TRANSPORT"] == "kernel"
+    }
+    assert kmsg
+    for record in kmsg:
+        twin = stored[record.monotonic_us, record.text]
+        assert twin.trust == record.trust == "kernel"
+        assert {name: twin.fields.get(name) for name in record.fields} == record.fields
+    assert ids(kmsg) == ids([stored[record.monotonic_us, record.text] for record in kmsg])
+
+
+ODD = (
+    b"caf\xc3\xa9 \xe2\x80\xae back\\slash \\x41 tab\there",
+    b"invalid \xff\xfe utf-8 \xc3",
+    b"two\nlines, one record",
+    b"quote ' \" ; , = {}",
+    b"\x1b[31mred\x7f\x01",
+    b"trailing blanks   ",
+)
+TAKEN_APART = (
+    b"ident[12]: text",
+    b"ident: text",
+    b"ident:text",
+    b"  blanks: before",
+    b"ident:  two blanks",
+    b"ident[12]:",
+    b"[12]: no name",
+    b"a[b[12]: brackets",
+    b"a]: bracket",
+    b"[]: nothing",
+    b": colon",
+    b"na\xc3\xafve[1\xc3\xa92]: UTF-8",
+    b"bro\xffken: invalid",
+    b"tab\t[1]: escaped white space",
+    b"back\\slash: text",
+    b"new\nline: text",
+    b"kernel: Lockdown: x: BPF is restricted; see man kernel_lockdown.7",
+)
+
+
+@pytest.mark.parametrize("text", ODD + TAKEN_APART)
+@pytest.mark.parametrize("place", ["whole", "before"])
+def test_odd_text_has_one_id(journald: Journald, to_kmsg: Write, text: bytes, place: str) -> None:
+    """Whatever a line holds, journald's entry of it put together is the line kmsg gives."""
+    word = mark()
+    ours = text + b" " + word.encode() if place == "whole" else word.encode() + text
+    to_kmsg(b"<14>" + ours + b"\n")
+    (kmsg,), (journal,) = marked(from_kmsg(), word), marked(from_journal(journald), word)
+    assert journal.text == kmsg.text
+    assert journal.monotonic_us == kmsg.monotonic_us
+    assert {name: journal.fields.get(name) for name in kmsg.fields} == kmsg.fields
+
+
+def test_equal_lines_in_a_row_have_one_id_each(journald: Journald, to_kmsg: Write) -> None:
+    """Sixty equal lines are sixty events, and the same sixty from either source."""
+    name = mark()[:15]
+    to_kmsg(*[f"<5>{lockdown_line(name)}\n"] * 60)
+    kmsg = ids(marked(from_kmsg(), name))
+    assert len(set(kmsg)) == 60
+    assert ids(marked(from_journal(journald), name)) == kmsg
+
+
+# --- live
+
+
+def test_new_lines_arrive_by_the_descriptor_alone(journald: Journald, to_kmsg: Write) -> None:
+    """A new line makes fileno() readable, and read() gives it once; nothing old comes with it."""
+    with followed(journald) as source:
+        assert items(source) == []
+        for _ in range(5):
+            name = mark()[:15]
+            to_kmsg(f"<5>{lockdown_line(name)}\n")
+            seen: list[Record] = []
+            while not seen:
+                poll = select.poll()
+                poll.register(source.fileno(), select.POLLIN)
+                assert poll.poll(10_000), "the descriptor told nothing"
+                seen = marked(records(items(source)), name)
+            assert len(seen) == 1
+
+
+def test_a_denial_and_a_forgery_come_live(journald: Journald, to_kmsg: Write) -> None:
+    """A followed journal tells the kernel's own denial from the same words written by root."""
+    real, false = mark()[-12:], mark()[-12:]
+    with followed(journald) as source:
+        locked = provoke_denial(real)
+        to_kmsg(f"<5>{lockdown_line(false)}\n")
+        found: list[Event] = []
+
+        def last_came() -> bool:
+            found.extend(judged(items(source)))
+            return any(false in event.message for event in found)
+
+        until(last_came, "the forgery")
+        kinds = {event.process.comm: event.kind for event in found}
+        assert kinds.get(real) == ("lockdown.denied" if locked else None)
+        assert [e.kind for e in found if false in e.message] == ["lockdown.forged"]
