@@ -19,7 +19,6 @@ from tests.journal.real import (
     lockdown_line,
     mark,
     unlimited_kmsg,
-    until,
 )
 from watcher.detect import Detector
 from watcher.event import Event
@@ -173,40 +172,39 @@ def test_a_gap_is_told_though_the_log_is_never_quiet(monkeypatch: pytest.MonkeyP
 def test_a_real_journald_counts_what_it_misses(seconds: float) -> None:
     """Kernel entries in a real journal and its own Missed counts are together all the lines."""
     word = mark()
+    entries, notes = 0, list[Gap]()
     with Journald() as journald:
+        burst(word, seconds)
+        with unlimited_kmsg() as write:
+            write(f"<5>{word} the end\n")
+        last = last_seq(f"{word} the end")
         where = Where(namespace=journald.namespace)
-        with contextlib.closing(
-            JournalSource(Prefilter([None]), where, matches=(("_TRANSPORT=kernel",), *_MISSED))
-        ) as source:
-            before = [item for batch in source.read() for item in batch]
-            lost_before = sum(item.count or 0 for item in before if isinstance(item, Gap))
-            kernel_before = sum(isinstance(item, Record) for item in before)
-            with contextlib.closing(KmsgSource(Prefilter([None]), since="now")) as ring:
-                first = ring.next_seq
-                assert kernel_before + lost_before <= first
-                burst(word, seconds)
-                with unlimited_kmsg() as write:
-                    write(f"<5>{word} the end\n")
-                for _ in ring.read():
-                    pass
-                last = ring.next_seq
-            found: list[Record | Gap] = []
-
-            def ended() -> bool:
+        source = JournalSource(Prefilter([None]), where, matches=(("_TRANSPORT=kernel",), *_MISSED))
+        with contextlib.closing(source):
+            ended = False
+            while not ended:
                 journald.sync()
-                found.extend(item for batch in source.read() for item in batch)
-                return any(isinstance(i, Record) and i.text == f"{word} the end" for i in found)
+                for item in (item for batch in source.read() for item in batch):
+                    if isinstance(item, Gap):
+                        notes.append(item)
+                    elif not ended:
+                        entries += 1
+                        ended = item.text == f"{word} the end"
+    # journald began at the boot's record 0, so the whole must come out even.
+    lost = sum(note.count or 0 for note in notes)
+    assert entries + lost == last + 1
+    told = [event.gap for event in judged(notes)]
+    assert sum(gap.count or 0 for gap in told if gap) == lost
+    print(f"journald: {entries} entries, {lost} missed in {len(notes)}, told in {len(told)}")
 
-            until(ended, "journald to catch up")
-        lost = sum(item.count or 0 for item in found if isinstance(item, Gap))
-        entries = sum(isinstance(item, Record) for item in found)
-        # The journal begins at sequence number 0 of the boot, so the whole must come out even.
-        assert kernel_before + lost_before + entries + lost == last
-        events = judged(found)
-        told = [event.gap for event in events if event.kind == "watch.gap"]
-        assert sum(gap.count or 0 for gap in told if gap) == lost
-        notes = sum(isinstance(item, Gap) for item in found)
-        print(f"journald: {entries} entries, {lost} missed in {notes}, told in {len(told)}")
+
+def last_seq(text: str) -> int:
+    """The sequence number of the newest record of the ring with that text."""
+    with contextlib.closing(KmsgSource(Prefilter([frozenset({text})]))) as ring:
+        found = [item for batch in ring.read() for item in batch if isinstance(item, Record)]
+    (seq,) = (item.place.seq for item in found if item.text == text)
+    assert seq is not None
+    return seq
 
 
 _MISSED: Final = (("_TRANSPORT=driver", "MESSAGE_ID=e9bf28e6e834481bb6f48f548ad13606"),)

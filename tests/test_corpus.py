@@ -139,7 +139,7 @@ def test_third_party_torn_lines(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_real_kernel_logs(name: str, kinds: dict[str, int]) -> None:
-    """Raw records of real locked kernels: each line of the kernel's an event, the forged one too."""
+    """Raw records of real locked kernels: each line is an event, the forged one too."""
     if not SHARED.is_dir():
         missing("the third-party corpus beside the checkout")
     found = [e["kind"] for e in events(SHARED / "kmsg-real" / f"{name}.kmsg")]

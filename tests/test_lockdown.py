@@ -54,7 +54,7 @@ def test_any_text_is_safe(text: str) -> None:
 
 
 def test_the_mainline_table_is_whole() -> None:
-    """28 reasons of the mainline kernel (31 entries less three level names), Ubuntu's, and more."""
+    """28 reasons of mainline (31 entries less three level names), Ubuntu's, and older ones."""
     levels = [reason.level for reason in REASONS.values()]
     assert levels.count("integrity") == 20 + 1
     assert levels.count("confidentiality") == 8
@@ -91,7 +91,11 @@ def test_a_new_cause_is_still_an_announcement() -> None:
     """The cause is free text: a new one means locked down all the same."""
     found = recognise("Kernel is locked down from Martian firmware; see man kernel_lockdown.7")
     assert found is not None
-    assert (found.kind, found.cause, found.text) == ("lockdown.enabled", "other", "Martian firmware")
+    assert (found.kind, found.cause, found.text) == (
+        "lockdown.enabled",
+        "other",
+        "Martian firmware",
+    )
 
 
 @pytest.mark.parametrize(

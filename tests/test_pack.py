@@ -88,7 +88,9 @@ ROWS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "parameter_ignored": (
         "low",
         (
-            *each(("", "xen:xen_privcmd: "), 'Kernel is locked down, parameter "unrestricted" ignored'),
+            *each(
+                ("", "xen:xen_privcmd: "), 'Kernel is locked down, parameter "unrestricted" ignored'
+            ),
             'xen:xen_privcmd: Kernel is locked down, parameter "unrestricted" ign',
         ),
     ),
@@ -272,7 +274,7 @@ def by_detection_alone(record: Record) -> set[str]:
     return {rule.file for kind in KINDS for rule in PACK.matching(record, kind)}
 
 
-def document(file: Path) -> Any:  # noqa: ANN401 - YAML is anything
+def document(file: Path) -> Any:
     return yaml.safe_load(file.read_text())
 
 

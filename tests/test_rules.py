@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,16 @@ def matches(detection: str, **fields: str) -> bool:
     """Whether a rule with that detection matches the fields."""
     return rule(detection).matches(Fields(fields))
 
+
+PLAIN = "detection: {s: {M: 1}, condition: s}\n"
+CORRELATION = (
+    "title: c\ncorrelation: {type: event_count, rules: [a], timespan: 5m, condition: {gte: 5}}\n"
+)
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+ALIASES = "a: &a [x]\n" + "".join(
+    f"{then}: &{then} [*{each}, *{each}]\n" for each, then in itertools.pairwise(LETTERS)
+)
+"""Two to the 25th values, if a parser unfolds them."""
 
 SELECTION = "  s: {%s}\n  condition: s"
 
@@ -137,18 +148,15 @@ def test_extract_captures() -> None:
         (HEAD + "detection: {s: {M|re: '(?=x)'}, condition: s}\n", "(?=x)", None),
         (HEAD + "detection: {s: {M|minute: 5}, condition: s}\n", "time modifiers", None),
         (HEAD + "detection: {s: {M|expand: '%a%'}, condition: s}\n", "expand", None),
-        (HEAD.replace("id:", "name:") + "detection: {s: {M: 1}, condition: s}\n", "needs an id", None),
+        (HEAD.replace("id:", "name:") + PLAIN, "needs an id", None),
         (HEAD + "detection: {s: {M: 1}, condition: s}\nwatcher: {notfy: true}\n",
          "watcher.notfy: unknown key, did you mean notify?", 6),
         (HEAD + "detection: {s: {M: 1}, condition: s}\nwatcher: {notify: true}\n",
          "needs watcher.examples.match", None),
-        (HEAD + "detection: {s: {M: 1}, condition: s}\n"
-         "watcher: {extract: '(', examples: {match: [x]}}\n", "missing", None),
-        ("title: c\ncorrelation: {type: event_count, rules: [a], timespan: 5m, "
-         "condition: {gte: 5}}\n", "correlation", None),
+        (HEAD + PLAIN + "watcher: {extract: '(', examples: {match: [x]}}\n", "missing", None),
+        (CORRELATION, "correlation", None),
         ("title: a\ntitle: b\n", "title", 1),
-        ("a: &a [x]\n" + "\n".join(f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]"
-                                   for i in range(24)), "", None),
+        (ALIASES, "", None),
     ],
 )  # fmt: skip
 def test_every_fault_is_told(text: str, said: str, line: int | None) -> None:

@@ -28,6 +28,9 @@ from watcher.sources.journal_files import (
 )
 
 BATCH: Final = 8192
+SETTLE_AFTER: Final = 8 * BATCH
+"""Entries after which a drained reader is opened anew."""
+
 Matches = tuple[tuple[str, ...], ...]
 
 KERNEL: Final[Matches] = (
@@ -70,6 +73,7 @@ class JournalSource:
         self._drained_us: int | None = None
         self._pending: list[Record | Gap] = [_left_out(*each) for each in left_out(self._where)]
         self.lines_read = 0
+        self._lines_mapped = 0
         self._reader = self._open()
         self._seek(self._reader)
 
@@ -128,6 +132,10 @@ class JournalSource:
         if self._reader.get_usage() < usage:
             yield self._broken_off()
         self._drained_us = now_us()
+        if self.lines_read - self._lines_mapped > SETTLE_AFTER:
+            # libsystemd keeps what it read mapped, 100 MB of a long past; at rest it is not needed.
+            self._lines_mapped = self.lines_read
+            self._reopen()
 
     def _step_through(self, batch: list[Record | Gap]) -> bool:
         """Take what may matter of the next BATCH entries; tell whether there may be more."""
