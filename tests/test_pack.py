@@ -88,9 +88,7 @@ ROWS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "parameter_ignored": (
         "low",
         (
-            *each(
-                ("", "xen:xen_privcmd: "), 'Kernel is locked down, parameter "unrestricted" ignored'
-            ),
+            *each(("", "xen:xen_privcmd: "), 'Kernel is locked down, parameter "x" ignored'),
             'xen:xen_privcmd: Kernel is locked down, parameter "unrestricted" ign',
         ),
     ),
