@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.fuzz import guided, memory, speed
 from tests.fuzz.minimise import smallest
+from tests.fuzz.checks import CHECKS
 from tests.fuzz.work import SHARE, Failure, attempt, quiet, run_share
 
 SEED = 20_261_123
@@ -51,6 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--atheris-seconds", type=int, default=20, help="guided, in all (20); 0: not"
     )
+    parser.add_argument("--only", nargs="+", choices=CHECKS, default=CHECKS, help="these checks")
     parser.add_argument("--lines-only", action="store_true", help="no long lines, no endless ones")
     return parser.parse_args()
 
@@ -74,7 +76,7 @@ def _shares(args: argparse.Namespace) -> Iterator[tuple[int, list[Failure]]]:
     """Run all shares, few ahead of time; a worker that dies raises BrokenProcessPool."""
     deadline = time.monotonic() + (args.seconds or float("inf"))
     tasks = (
-        (args.seed, number, min(SHARE, args.lines - at))
+        (args.seed, number, min(SHARE, args.lines - at), frozenset(args.only))
         for number, at in enumerate(range(0, args.lines, SHARE))
     )
     with _pool(args.jobs) as pool:
