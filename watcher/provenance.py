@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from watcher.record import Trust
 
-_KERNEL_AUDIT_TYPES = range(1400, 1500)
+_KERNEL_AUDIT_TYPES = frozenset(map(str, range(1400, 1500)))
 """AVC and kin; user space may only send 1100 to 1199 and 2100 to 2999 (linux/audit.h)."""
 
 _WHITE = " \t\n\r"
@@ -24,8 +24,7 @@ def trust_of(fields: Mapping[str, str]) -> Trust:
     if transport == "kernel":
         # journald of 2013 left the facility out for the kernel's own lines.
         return "kernel" if fields.get("SYSLOG_FACILITY", "0") == "0" else "injected"
-    kind = fields.get("_AUDIT_TYPE", "")
-    if transport == "audit" and kind.isdecimal() and int(kind) in _KERNEL_AUDIT_TYPES:
+    if transport == "audit" and fields.get("_AUDIT_TYPE") in _KERNEL_AUDIT_TYPES:
         return "kernel"
     return "injected"
 

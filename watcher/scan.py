@@ -81,12 +81,14 @@ def _pass(
     progress: Callable[[], None],
 ) -> None:
     before = tally.lines
-    for batch in source.read():
-        for item in batch:
-            _write(detector.events(item), write, tally)
-        tally.lines = before + source.lines_read
-        progress()
-    _write(detector.flush(), write, tally)
+    try:
+        for batch in source.read():
+            for item in batch:
+                _write(detector.events(item), write, tally)
+            tally.lines = before + source.lines_read
+            progress()
+    finally:
+        _write(detector.flush(), write, tally)
     tally.failures += getattr(source, "failures", [])
 
 
@@ -123,7 +125,8 @@ def _journal(extent: Extent, files: tuple[str, ...], pack: Pack) -> Past:
     from watcher.sources.journal_files import Where
 
     where = Where(extent.directory, files, extent.namespace)
-    span = Span(_boot_id(extent.boot, where), extent.since_us, extent.until_us)
+    boot = _boot_id(extent.boot, where)
+    span = Span(boot, extent.since_us, extent.until_us, past=True)
     return JournalSource(pack.prefilter(MISSED), where, span)
 
 

@@ -18,8 +18,8 @@ from itertools import islice
 from pathlib import Path
 
 from tests.fuzz import guided, memory, speed
-from tests.fuzz.minimise import smallest
 from tests.fuzz.checks import CHECKS
+from tests.fuzz.minimise import smallest
 from tests.fuzz.work import SHARE, Failure, attempt, quiet, run_share
 
 SEED = 20_261_123

@@ -162,19 +162,18 @@ class Journald:
         need(JOURNALD)
         if not this_host().machine_id:
             missing("/etc/machine-id")
+        _sweep()
         self.namespace = mark()
-        self.run = Path("/run/systemd", f"journal.{self.namespace}")
-        name = f"{this_host().machine_id}.{self.namespace}"
-        self.folder = Path("/var/log/journal", name)
-        self._conf = Path("/etc/systemd", f"journald@{self.namespace}.conf")
-        self._volatile = Path("/run/log/journal", name)
+        self._conf, self.run, self.folder, self._volatile = _places(self.namespace)
         self._conf.write_text(
             "[Journal]\nReadKMsg=yes\nStorage=persistent\nMaxRetentionSec=1day\n"
             f"RateLimitIntervalSec=0\nSyncIntervalSec=1s\n{settings}",
             "ascii",
         )
         self._process = subprocess.Popen(
-            [JOURNALD, self.namespace], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["setpriv", "--pdeathsig=TERM", JOURNALD, self.namespace],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             until((self.folder / "system.journal").exists, "journald to start")
@@ -197,9 +196,7 @@ class Journald:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._conf.unlink(missing_ok=True)
-        for folder in (self.run, self.folder, self._volatile):
-            shutil.rmtree(folder, ignore_errors=True)
+        _remove(self.namespace)
 
     def journalctl(self, *arguments: str) -> str:
         """Run journalctl on this namespace."""
@@ -242,6 +239,32 @@ class Journald:
     def _send(self, name: str, data: bytes) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.sendto(data, str(self.run / name))
+
+
+def _places(namespace: str) -> tuple[Path, Path, Path, Path]:
+    """All that a namespace leaves: its configuration, sockets, files and volatile files."""
+    name = f"{this_host().machine_id}.{namespace}"
+    return (
+        Path("/etc/systemd", f"journald@{namespace}.conf"),
+        Path("/run/systemd", f"journal.{namespace}"),
+        Path("/var/log/journal", name),
+        Path("/run/log/journal", name),
+    )
+
+
+def _remove(namespace: str) -> None:
+    conf, *folders = _places(namespace)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    conf.unlink(missing_ok=True)
+
+
+def _sweep() -> None:
+    """Remove what test runs left that were killed; their journald ended with them."""
+    for conf in Path("/etc/systemd").glob("journald@lw*n*t*.conf"):
+        namespace = conf.stem.partition("@")[2]
+        if not Path("/proc", namespace[2:].partition("n")[0]).exists():
+            _remove(namespace)
 
 
 def _field(name: str, value: str | bytes) -> bytes:

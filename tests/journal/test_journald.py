@@ -24,7 +24,7 @@ from watcher.event import Event
 from watcher.host import this_host
 from watcher.record import Record
 from watcher.rules import Prefilter
-from watcher.sources.journal import JournalSource, Span
+from watcher.sources.journal import KERNEL, JournalSource, Matches, Span
 from watcher.sources.journal_files import Where
 from watcher.sources.kmsg import KmsgSource
 
@@ -41,16 +41,23 @@ def followed(journald: Journald) -> Iterator[JournalSource]:
         yield source
 
 
-def from_journal(journald: Journald, prefilter: Prefilter = ALL) -> list[Record]:
-    """All records that this boot's journal holds of the kernel and of forgers."""
+def only(word: str) -> Prefilter:
+    """What lets only lines with a word of ours through: others may be flooding the ring."""
+    return Prefilter([frozenset({word.lower()})])
+
+
+def from_journal(
+    journald: Journald, prefilter: Prefilter, matches: Matches = KERNEL
+) -> list[Record]:
+    """The records of this boot that the journal holds and `prefilter` wants."""
     journald.sync()
     where, span = Where(namespace=journald.namespace), Span(boot_id=this_host().boot_id)
-    with contextlib.closing(JournalSource(prefilter, where, span)) as source:
+    with contextlib.closing(JournalSource(prefilter, where, span, matches)) as source:
         return records(items(source))
 
 
-def from_kmsg(prefilter: Prefilter = ALL) -> list[Record]:
-    """All records of the ring."""
+def from_kmsg(prefilter: Prefilter) -> list[Record]:
+    """The records of the ring that `prefilter` wants."""
     with contextlib.closing(KmsgSource(prefilter)) as source:
         return records(items(source))
 
@@ -82,8 +89,8 @@ def test_what_root_writes_to_kmsg_is_forged(journald: Journald, to_kmsg: Write, 
     """A line written to /dev/kmsg is forged in every form, read from kmsg or through journald."""
     name = mark()[:15]
     to_kmsg(form.format(lockdown_line(name)) + "\n")
-    kmsg = judged(marked(from_kmsg(), name))
-    journal = judged(marked(from_journal(journald), name))
+    kmsg = judged(from_kmsg(only(name)))
+    journal = judged(from_journal(journald, only(name)))
     assert one(kmsg).kind == one(journal).kind == "lockdown.forged"
     assert one(kmsg).origin.trust == one(journal).origin.trust == "injected"
     assert one(kmsg).id == one(journal).id
@@ -102,7 +109,7 @@ def test_a_native_entry_is_forged(journald: Journald) -> None:
             "_SOURCE_MONOTONIC_TIMESTAMP": "1",
         }
     )
-    record, *others = marked(from_journal(journald), name)
+    record, *others = from_journal(journald, only(name))
     assert not others
     assert record.fields["_TRANSPORT"] == "journal"
     assert record.fields["SYSLOG_FACILITY"] == "0"
@@ -118,7 +125,7 @@ def test_a_syslog_line_and_a_stdout_stream_are_forged(journald: Journald, way: s
         journald.syslog(f"<5>kernel: {lockdown_line(name)}")
     else:
         journald.stdout("kernel", f"<5>{lockdown_line(name)}")
-    found = until(lambda: marked(from_journal(journald), name), "the line")
+    found = until(lambda: from_journal(journald, only(name)), "the line")
     assert found[0].fields["_TRANSPORT"] == way
     assert one(judged(found)).kind == "lockdown.forged"
 
@@ -128,7 +135,7 @@ def test_a_program_that_does_not_say_kernel_gives_no_event(journald: Journald) -
     name = mark()[:15]
     journald.native({"MESSAGE": lockdown_line(name), "SYSLOG_IDENTIFIER": "someone"})
     journald.native({"MESSAGE": lockdown_line(name), "SYSLOG_IDENTIFIER": "kernel"})
-    assert len(marked(from_journal(journald), name)) == 1
+    assert len(from_journal(journald, only(name))) == 1
 
 
 # --- one line, one id
@@ -136,11 +143,12 @@ def test_a_program_that_does_not_say_kernel_gives_no_event(journald: Journald) -
 
 def test_a_real_denial_has_one_id(journald: Journald) -> None:
     """This kernel's own refusal is believed, with the name as it is, and one event either way."""
-    name = f"{mark()[-6:]}: \\é;"
+    word = mark()[-6:]
+    name = f"{word}: \\é;"
     if not provoke_denial(name):
         pytest.skip("this kernel is not locked down")
-    kmsg = until(lambda: marked(from_kmsg(PACK.prefilter()), name), "the denial")
-    journal = marked(from_journal(journald, PACK.prefilter()), name)
+    kmsg = until(lambda: from_kmsg(only(word)), "the denial")
+    journal = from_journal(journald, only(word))
     event = one(judged(kmsg))
     assert (event.kind, event.origin.trust) == ("lockdown.denied", "kernel")
     assert event.process.comm == name
@@ -151,12 +159,9 @@ def test_a_real_denial_has_one_id(journald: Journald) -> None:
 def test_all_kernel_lines_of_this_boot_have_one_id(journald: Journald, to_kmsg: Write) -> None:
     """Every line of the ring has the same text, fields and clock from kmsg and from journald."""
     to_kmsg(f"<5>{mark()}\n")
-    kmsg = [record for record in from_kmsg() if record.fields["SYSLOG_FACILITY"] == "0"]
-    stored = {
-        (record.monotonic_us, record.text): record
-        for record in from_journal(journald)
-        if record.fields["_TRANSPORT"] == "kernel"
-    }
+    kmsg = [record for record in from_kmsg(ALL) if record.fields["SYSLOG_FACILITY"] == "0"]
+    own = (("_TRANSPORT=kernel", "SYSLOG_FACILITY=0"),)
+    stored = {(r.monotonic_us, r.text): r for r in from_journal(journald, ALL, own)}
     assert kmsg
     for record in kmsg:
         twin = stored[record.monotonic_us, record.text]
@@ -199,21 +204,34 @@ TAKEN_APART = (
 def test_odd_text_has_one_id(journald: Journald, to_kmsg: Write, text: bytes, place: str) -> None:
     """Whatever a line holds, journald's entry of it put together is the line kmsg gives."""
     word = mark()
-    ours = text + b" " + word.encode() if place == "whole" else word.encode() + text
-    to_kmsg(b"<14>" + ours + b"\n")
-    (kmsg,), (journal,) = marked(from_kmsg(), word), marked(from_journal(journald), word)
+    before = word.encode() if place == "before" else b""
+    to_kmsg(b"<14>" + before + text + b" " + word.encode() + b"\n")
+    (kmsg,), (journal,) = from_kmsg(only(word)), from_journal(journald, only(word))
     assert journal.text == kmsg.text
     assert journal.monotonic_us == kmsg.monotonic_us
     assert {name: journal.fields.get(name) for name in kmsg.fields} == kmsg.fields
+
+
+@pytest.mark.parametrize("end", [":", ": ", "[1]:", "[]: "])
+def test_a_line_of_nothing_but_an_identifier_has_one_id(
+    journald: Journald, to_kmsg: Write, end: str
+) -> None:
+    """A line that is all `ident[pid]:` leaves MESSAGE empty, and is the same from either source."""
+    word = mark()
+    to_kmsg(f"<14>{word}{end}\n")
+    named = (("_TRANSPORT=kernel", f"SYSLOG_IDENTIFIER={word}"),)
+    (kmsg,), (journal,) = from_kmsg(only(word)), from_journal(journald, ALL, named)
+    assert journal.text == kmsg.text
+    assert journal.fields["MESSAGE"] == kmsg.fields["MESSAGE"] == ""
 
 
 def test_equal_lines_in_a_row_have_one_id_each(journald: Journald, to_kmsg: Write) -> None:
     """Sixty equal lines are sixty events, and the same sixty from either source."""
     name = mark()[:15]
     to_kmsg(*[f"<5>{lockdown_line(name)}\n"] * 60)
-    kmsg = ids(marked(from_kmsg(), name))
+    kmsg = ids(from_kmsg(only(name)))
     assert len(set(kmsg)) == 60
-    assert ids(marked(from_journal(journald), name)) == kmsg
+    assert ids(from_journal(journald, only(name))) == kmsg
 
 
 # --- live

@@ -228,6 +228,22 @@ def test_from_now_on_means_from_now_on_across_a_rotation(
     assert not gaps(found)
 
 
+def test_what_comes_while_a_reader_lets_go_of_its_past_is_read(
+    own: Journald, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry written between the end of a long past and the opening anew is read at once."""
+    monkeypatch.setattr("watcher.sources.journal.SETTLE_AFTER", 0)
+    say(own, 0)
+    own.sync()
+    with following(own, only_new=False) as source:
+        batches = source.read()
+        found = next(batches)
+        say(own, 1)
+        own.sync()
+        found += [item for batch in batches for item in batch]
+    assert numbers(found) == [0, 1]
+
+
 # --- the program
 
 

@@ -47,12 +47,16 @@ through the newest file again at every entry."""
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which part of it: a boot (None: all of them), from and to Epoch microseconds."""
+    """Which part of it: a boot (None: all of them), from and to Epoch microseconds.
+
+    `past`: it is read once, and what comes later is not waited for.
+    """
 
     boot_id: str | None = None
     since_us: int | None = None
     until_us: int | None = None
     only_new: bool = False
+    past: bool = False
 
 
 class JournalSource:
@@ -119,6 +123,15 @@ class JournalSource:
         """Give all that is there now, in batches; never waits. An error comes after the rest."""
         if self._reader.process() == INVALIDATE:
             self._reopen()
+        yield from self._drain()
+        if not self._span.past and self.lines_read - self._lines_mapped > SETTLE_AFTER:
+            # libsystemd keeps what it read mapped, 100 MB of a long past; at rest it is not needed.
+            self._lines_mapped = self.lines_read
+            self._reopen()
+            # Nobody is woken for what came before the new reader began to watch.
+            yield from self._drain()
+
+    def _drain(self) -> Iterator[list[Record | Gap]]:
         usage, more = self._reader.get_usage(), True
         while more:
             batch, self._pending = self._pending, []
@@ -132,10 +145,6 @@ class JournalSource:
         if self._reader.get_usage() < usage:
             yield self._broken_off()
         self._drained_us = now_us()
-        if self.lines_read - self._lines_mapped > SETTLE_AFTER:
-            # libsystemd keeps what it read mapped, 100 MB of a long past; at rest it is not needed.
-            self._lines_mapped = self.lines_read
-            self._reopen()
 
     def _step_through(self, batch: list[Record | Gap]) -> bool:
         """Take what may matter of the next BATCH entries; tell whether there may be more."""
