@@ -132,6 +132,7 @@ def test_since_and_until_on_text(tmp_path: Path) -> None:
         (("scan", "no/such/file"), 3, "no/such/file"),
         (("scan", "."), 3, "--journal-dir"),
         (("scan", "--journal-dir", "/no/such/dir"), 3, "No such file"),
+        (("scan", "--journal-dir", "/tmp", "--namespace", "x"), 2, "exclude each other"),
         (("scan", "--since", "soonish"), 2, "'soonish' is no time"),
         (("scan", "--boot", "0", "README.md"), 2, "--boot"),
         (("scan", "--fail-on", "bad"), 2, "--fail-on"),
@@ -185,6 +186,32 @@ def test_a_full_disk_is_said() -> None:
         )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.decode() == "lockdown-watcher: cannot write: No space left on device\n"
+
+
+def test_a_closed_pipe_does_not_hide_what_was_found() -> None:
+    """--fail-on holds though nobody reads on."""
+    lines_ = " ".join([str(OWN / "story.txt"), *[str(OWN / "mainline-every-reason.dmesg")] * 40])
+    shell = f"{' '.join(COMMAND)} scan --fail-on critical {lines_} | head -1 >/dev/null"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", shell], capture_output=True, cwd=ROOT, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_closed_streams_are_no_traceback(closed: str) -> None:
+    """Some callers close what they do not want to hear."""
+    shell = f"{' '.join(COMMAND)} scan no/such/file {closed}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 3
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("cache", ["/dev/null", "relative", "/proc"])
+def test_no_cache_is_no_obstacle(cache: str) -> None:
+    """Where nothing can be kept the rules are parsed each time."""
+    done = run("scan", str(OWN / "story.txt"), env={"XDG_CACHE_HOME": cache, "HOME": cache})
+    assert (len(lines(done.stdout)), done.stderr) == (3, b"")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -100,7 +100,7 @@ def test_a_new_cause_is_still_an_announcement() -> None:
     [
         "Lockdown: widget: use of warp drive is restricted; see man kernel_lockdown.7",
         "Lockdown: use of warp drive is restricted; see man kernel_lockdown.7",
-        "Kernel is locked down by decree",
+        "Kernel is locked down by decree; see man kernel_lockdown.7",
     ],
 )
 def test_unknown_words_in_a_known_frame(text: str) -> None:

@@ -40,6 +40,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("@1700000000", "2023-11-14T22:13:20+00:00"),
         ("-2h", "2026-11-23T16:30:15+00:00"),
         ("30min", "2026-11-23T18:00:15+00:00"),
+        ("1 hour ago", "2026-11-23T17:30:15+00:00"),
         ("3 days ago", "2026-11-20T18:30:15+00:00"),
         ("18:05", "2026-11-23T18:05:00+00:00"),
         ("9:05", "2026-11-23T09:05:00+00:00"),
@@ -56,6 +57,13 @@ def test_moments(text: str, moment: str) -> None:
 def test_nonsense_is_a_usage_error(text: str) -> None:
     """Anything else is refused, never with another exception."""
     with contextlib.suppress(UsageError):
+        epoch_us(text, NOW)
+
+
+@pytest.mark.parametrize("text", ["2 months", "1mo", "5 ms", "3 weekdays"])
+def test_a_unit_it_does_not_know_is_refused(text: str) -> None:
+    """Two months are not two minutes."""
+    with pytest.raises(UsageError):
         epoch_us(text, NOW)
 
 

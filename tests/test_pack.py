@@ -31,6 +31,8 @@ DATA, FAULTS = check(TEXTS)
 PACK: Final = Pack(tuple(map(compile_rule, DATA)))
 TAILS: Final = ("man kernel_lockdown.7", "https://wiki.debian.org/SecureBoot")
 
+HARDWARE: Final = "device addresses, irqs and dma channels"
+WHEN: Final = "permitted when the kernel is locked down"
 HIGH: Final = {"module_signature", "dev_mem", "kexec", "acpi_tables", "xen_user_actions"}
 LOW: Final = {"hibernation", "xfrm_secret"}
 PAIRS: Final = {
@@ -95,17 +97,13 @@ ROWS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "not_permitted": (
         "low",
         (
-            "Device addresses are not permitted when the kernel is locked down",
+            f"Command line-specified {HARDWARE} are not {WHEN}",
             "Direct CIS storage isn't permitted when the kernel is locked down",
-            "Using TIOCSSERIAL is not permitted when the kernel is locked down",
+            f"Using TIOCSSERIAL to change {HARDWARE} is not {WHEN}",
         ),
     ),
     "invalid_reason": ("low", ("Invalid lockdown reason",)),
     "malformed_option": ("medium", ("Malformed early option 'lockdown'",)),
-    "due_to_lockdown": (
-        "low",
-        each(("new: part off due to ",), "lockdown.", "kernel lockdown", "kernel lockdown."),
-    ),
     "secureboot_enabled": (
         "informational",
         (
@@ -204,8 +202,6 @@ OTHER_WORDS: Final = (
     "Lockdown: a reason of another year is restricted, see https://wiki.debian.org/SecureBoot",
     "Lockdown: prog: hibernation of hedgehogs is restricted; see man kernel_lockdown.7",
     "Kernel is locked down for reasons of state; see man kernel_lockdown.7",
-    "Kernel is locked down",
-    'Kernel is locked down, parameter "unrestr',
 )
 
 
@@ -244,7 +240,7 @@ def announcements() -> Iterator[str]:
         for tail in TAILS:
             for mark in ";,":
                 yield f"Kernel is locked down from {cause}{mark} see {tail}"
-        yield f"Kernel is locked down from {cause}"
+    yield from (f"Kernel is locked down from {cause}" for cause in CAUSES)
     yield "Secure boot enabled and kernel locked down"
 
 

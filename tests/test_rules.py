@@ -284,7 +284,9 @@ def test_the_cache_gives_the_same_rules(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_damaged_cache_is_made_anew(damage: bytes) -> None:
     """Whatever the cache holds, the rules come out right."""
     expected = len(packs.load_pack().rules)
-    (packs._cache() / "rules.json").write_bytes(damage)
+    kept = packs._cache()
+    assert kept is not None
+    kept.write_bytes(damage)
     assert len(packs.load_pack().rules) == expected
 
 

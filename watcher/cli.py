@@ -120,17 +120,21 @@ def scan(  # noqa: PLR0913, PLR0917
     from watcher import scan as scanning
     from watcher.pack import load_pack
 
+    if journal_dir and namespace:
+        raise click.UsageError("--journal-dir and --namespace exclude each other")
+    if files and (journal_dir or namespace):
+        raise click.UsageError("FILE and --journal-dir or --namespace exclude each other")
     bounds = [None if each is None else _epoch_us(each) for each in (since, until)]
     extent = scanning.Extent(files, journal_dir, namespace, boot, *bounds)
     tally = scanning.Tally()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        scanning.scan(extent, load_pack(), _writer(output, verbose=verbose), tally)
+        write = _writer(output, verbose=verbose)
+        scanning.scan(extent, load_pack(), _unheard(write) if fail_on else write, tally)
     except KeyboardInterrupt:
         sys.stdout.flush()
         _complain(f"stopped after {tally.lines:,} lines; the rest was not read")
         return 130
-    sys.stdout.flush()
     return _outcome(tally.lines, tally.events, tally.failures, files) or int(
         fail_on is not None and tally.reaches(fail_on)
     )
@@ -237,6 +241,18 @@ def _writer(output: Output | None, *, verbose: bool) -> Callable[[Event], None]:
     return Console(sys.stdout, colour=colour, verbose=verbose).write
 
 
+def _unheard(write: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Go on when nobody reads any more: what is found still counts."""
+
+    def unheard(event: Event) -> None:
+        try:
+            write(event)
+        except BrokenPipeError:
+            _hang_up()
+
+    return unheard
+
+
 def _epoch_us(text: str) -> int:
     from watcher.moment import epoch_us
 
@@ -255,21 +271,34 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 no or found, 2 usage, 3 a source is unreadable."""
+    _open_closed_streams()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         status = _run()
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader went away, as head does; Python would complain again at its own exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hang_up()
         status = 0
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hang_up()
         _complain(f"cannot write: {error.strerror}")
         status = 1
     gc.freeze()  # nothing is worth collecting at the end (__main__.py)
     sys.exit(status)
+
+
+def _hang_up() -> None:
+    """Send what is still to be written nowhere, or Python would complain again at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_closed_streams() -> None:
+    """Give Python streams where the caller closed them (`>&-`): to nowhere."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
 
 
 def _run() -> int:

@@ -9,7 +9,10 @@ from typing import Final
 from watcher.errors import UsageError
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGO: Final = re.compile(r"-?\s*(\d{1,9})\s*([smhdw])[a-z]*(?:\s+ago)?")
+_AGO: Final = re.compile(
+    r"-?\s*(\d{1,9})\s*(?:(s|m|h|d|w)|(s)ec(?:ond)?s?|(m)in(?:ute)?s?|(h)(?:ou)?rs?|(d)ays?|(w)eeks?)"
+    r"(?:\s+ago)?"
+)
 
 
 def epoch_us(text: str, now: datetime) -> int:
@@ -34,7 +37,7 @@ def _moment(text: str, now: datetime) -> datetime:
     if text.startswith("@"):
         return datetime.fromtimestamp(float(text[1:]), now.tzinfo)
     if ago := _AGO.fullmatch(text):
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        return now - timedelta(**{_UNITS[ago[ago.lastindex or 0]]: int(ago[1])})
     if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", text):
         text = f"{now:%Y-%m-%d} {text:0>5}"
     # Without a zone this is local time by the rules of that day, daylight saving included.

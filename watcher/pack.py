@@ -11,13 +11,14 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from watcher import __version__
 from watcher.errors import UsageError
-from watcher.rules.rule import Pack, RuleData, compile_rule
+from watcher.rules.rule import Pack, Rule, RuleData, compile_rule
 
 if TYPE_CHECKING:
     from watcher.rules.parse import Fault
@@ -40,26 +41,43 @@ def shipped() -> Path:
 
 def folders() -> list[Path]:
     """Give the folders rules are read from, in order (design: Contract, files and config)."""
-    own = [Path("/etc/lockdown-watcher/rules"), _home("XDG_CONFIG_HOME", ".config") / "rules"]
+    own = [Path("/etc/lockdown-watcher/rules")]
+    if home := _home("XDG_CONFIG_HOME", ".config"):
+        own.append(home / "rules")
     return [shipped(), *(folder for folder in own if folder.is_dir())]
 
 
-def _home(variable: str, default: str) -> Path:
-    base = os.environ.get(variable)
-    return (Path(base) if base else Path.home() / default) / "lockdown-watcher"
+def _home(variable: str, default: str) -> Path | None:
+    """Give our folder below the user's own; None for a user who has none.
+
+    A relative path is to be ignored (XDG base directory specification).
+    """
+    base = os.environ.get(variable, "")
+    if base.startswith("/"):
+        return Path(base, "lockdown-watcher")
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
+    return Path(home, default, "lockdown-watcher") if home.startswith("/") else None
 
 
 def load_pack() -> Pack:
     """Load every rule that runs. Raises UsageError with each fault on a line of its own."""
     texts, unread = read_texts(folders())
     key = hashlib.sha256(json.dumps([__version__, texts]).encode()).hexdigest()
-    data = None if unread else _cached(key)
-    if data is None:
+    rules = _compiled(None if unread else _cached(key))
+    if rules is None:
         data, faults = check(texts)
         if unread or faults:
             raise UsageError("\n".join([*unread, *map(str, faults)]))
         _keep(key, data)
-    return Pack(tuple(compile_rule(each) for each in data))
+        rules = tuple(map(compile_rule, data))
+    return Pack(rules)
+
+
+def _compiled(data: list[RuleData] | None) -> tuple[Rule, ...] | None:
+    try:
+        return None if data is None else tuple(map(compile_rule, data))
+    except (KeyError, TypeError, ValueError, AttributeError):  # a damaged cache
+        return None
 
 
 def check(texts: Texts) -> tuple[list[RuleData], list[Fault]]:
@@ -107,8 +125,7 @@ def read_texts(paths: Iterable[Path]) -> tuple[Texts, list[str]]:
 
 
 def _text(file: Path) -> str:
-    with file.open("rb") as opened:
-        data = opened.read(MAX_FILE_BYTES + 1)
+    data = _bytes(file)
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
     try:
@@ -117,21 +134,31 @@ def _text(file: Path) -> str:
         raise ValueError("is not UTF-8 text") from None
 
 
+def _bytes(file: Path) -> bytes:
+    """Read a regular file; a FIFO would keep its reader waiting for ever."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("is no regular file")
+        return opened.read(MAX_FILE_BYTES + 1)
+
+
 # --- the cache: data only, and only our own
 
 
-def _cache() -> Path:
+def _cache() -> Path | None:
     given = os.environ.get("CACHE_DIRECTORY")
-    return Path(given) if given else _home("XDG_CACHE_HOME", ".cache")
+    folder = Path(given) if given else _home("XDG_CACHE_HOME", ".cache")
+    return folder / "rules.json" if folder else None
 
 
 def _cached(key: str) -> list[RuleData] | None:
+    file = _cache()
     try:
-        with (_cache() / "rules.json").open("rb") as file:
-            # Who may write here may write rules: nobody but the user this runs as.
-            if os.fstat(file.fileno()).st_uid != os.geteuid():
-                return None
-            kept: Any = json.load(file)
+        # Who may write here may write rules: nobody but the user this runs as.
+        if file is None or file.lstat().st_uid != os.geteuid() or not file.is_file():
+            return None
+        kept: Any = json.loads(file.read_bytes())
         return kept["rules"] if kept["key"] == key else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -139,11 +166,14 @@ def _cached(key: str) -> list[RuleData] | None:
 
 def _keep(key: str, rules: list[RuleData]) -> None:
     """Write the cache whole or not at all; where that cannot be, the next start parses again."""
-    target = _cache() / "rules.json"
+    target = _cache()
+    if target is None:
+        return
     fresh = target.with_suffix(f".{os.getpid()}")
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh.write_text(json.dumps({"key": key, "rules": rules}), encoding="utf-8")
         fresh.replace(target)
     except OSError:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)

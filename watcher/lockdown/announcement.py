@@ -11,7 +11,7 @@ from watcher.lockdown.finding import CUT, Finding
 from watcher.lockdown.other import match_line
 from watcher.lockdown.tails import tail_state
 
-_FROM: Final = "Kernel is locked down from "
+_FROM: Final = " from "
 _LONGEST_TAIL: Final = 200
 ANNOUNCED_4_9: Final = "Secure boot enabled and kernel locked down"
 _BLOCKED: Final = (
@@ -22,18 +22,21 @@ _BLOCKED: Final = (
 
 def announcement(text: str) -> Finding | None:
     """Read a text that begins like an announcement; None if it is an effect, or all cut off."""
-    if not text.startswith(_FROM):
+    words, tail = _parted(text.removeprefix("Kernel is locked down"))
+    whole = tail_state(tail) == "whole"
+    if not words.startswith(_FROM):
         # "Kernel is locked down, parameter ..." is an effect and has a row of its own.
-        return None if match_line(text) else unknown(text)
-    words, tail = _parted(text[len(_FROM) :])
-    if not words:
+        return unknown(text) if whole and not match_line(text) else None
+    words = words.removeprefix(_FROM)
+    if not words or "%s" in words:
         return None
     found = _announced(words, wiki="wiki.debian.org" in tail)
-    if tail_state(tail) == "whole":
+    if whole:
         return found
-    # Without its end nobody can tell "command" from "command line".
-    known = found.cause if words in CAUSES else None
-    return replace(found, cause=known, warnings=(CUT,))
+    # Without its end nobody can tell "command" from "command line", nor prose from the kernel.
+    if not any(cause.startswith(words) for cause in CAUSES):
+        return None
+    return replace(found, cause=found.cause if words in CAUSES else None, warnings=(CUT,))
 
 
 def _parted(rest: str) -> tuple[str, str]:

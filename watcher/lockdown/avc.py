@@ -15,14 +15,17 @@ _LEVELS: Final[dict[str | None, Level]] = {
 }
 _AVC: Final = re.compile(
     r"(?:audit: )?(?:node=\S{1,255} )?(?:type=(?:1400|AVC) )?(?:msg=)?(?:audit\([^)]{1,64}\)\s?: )?"
-    r"(?:AVC )?avc:\s+denied\s+\{ (?P<level>integrity|confidentiality) \}(?P<rest>.*)",
+    r"(?:AVC )?avc:\s+denied\s+\{ (?P<level>integrity|confidentiality)(?: confidentiality)? \}"
+    r"(?P<rest>.*)",
     re.DOTALL,
 )
 _AVC_CUT: Final = re.compile(
     r"(?:(?P<level>integrity|confidentiality) \} )?(?:for\s+)?(?P<rest>pid=\d.*)", re.DOTALL
 )
 _AVC_PID: Final = re.compile(r"\bpid=(\d{1,10})\b")
-_AVC_COMM: Final = re.compile(r'\bcomm=(?:"([^"]{0,64})"|([0-9A-F]{2,128})(?=\s)|(\S{1,64}) )')
+_AVC_COMM: Final = re.compile(
+    r'\bcomm=(?:"([^"]{0,64})"|([0-9A-F]{2,128})(?=\s)|(.{1,64}?) (?=\w+=))'
+)
 _AVC_REASON: Final = re.compile(
     r'\blockdown_reason=(?:"([^"]{0,80})("?)|([^"=]{1,80})( scontext=))'
 )

@@ -30,8 +30,16 @@ def denial(text: str) -> Finding | None:
     if not frame or end is None:
         return None
     comm, wording = _split(head)
-    found = _denied(comm, wording, head, tail) if wording else unknown(head)
+    if wording is None:
+        # Words nobody knows count only in a frame that is whole; a format string is no line.
+        return unknown(head) if end == "whole" and not _is_template(head) else None
+    found = _denied(comm, wording, head, tail)
     return found if end == "whole" else replace(found, warnings=(*found.warnings, CUT))
+
+
+def _is_template(head: str) -> bool:
+    """Tell the kernel's own format and the man page's "X: Y" from a line."""
+    return "%s" in head or head in ("X: Y", "X")
 
 
 def _split(head: str) -> tuple[str | None, Wording | None]:

@@ -203,7 +203,11 @@ LINES: Final = (
     Line(
         "not_permitted",
         "lockdown.effect",
-        r"(?P<text>.{1,128}) (?:is not|are not|isn't) permitted when the kernel is locked down",
+        (
+            r"(?P<text>(?:Command line-specified |Using TIOCSSERIAL to change )?"
+            r"device addresses, irqs and dma channels|Direct CIS storage)"
+            r" (?:is not|are not|isn't) permitted when the kernel is locked down"
+        ),
         "A hardware setting was refused: the kernel is locked down",
         "The setting would let a program aim a driver at other hardware.",
         "Let the kernel find the hardware by itself (ACPI, PnP).",
@@ -231,16 +235,6 @@ LINES: Final = (
         "Write lockdown=integrity or lockdown=confidentiality; there is no other value.",
         "5.4",
         "BIN-6.12, Q-6.12off",
-    ),
-    Line(
-        "due_to_lockdown",
-        "lockdown.effect",
-        r"(?P<text>.{1,160}) due to (?:kernel )?lockdown\.?",
-        "Something is off: the kernel is locked down",
-        "The kernel gave up what the line says, because it is locked down.",
-        _STAY,
-        "5.4",
-        "the form of the lines above, for drivers that follow it",
     ),
     Line(
         "secureboot_enabled",
@@ -291,7 +285,12 @@ LINES: Final = (
     Line(
         "module_unsigned",
         "module.signature",
-        r"(?P<module>[\w.+-]{1,64}): (?P<text>module verification failed).{0,120}",
+        (
+            # What tools say of themselves begins alike: "modprobe: ...", "ERROR: ...".
+            r"(?P<module>(?!(?i:error|warning|info|notice|fatal|modprobe|insmod|make|dkms):)"
+            r"[\w.+-]{1,64}): (?P<text>module verification failed)"
+            r"(?::(?: (?:signature.{0,100})?)?)?"
+        ),
         "The module {module} was loaded unsigned",
         "Its signature or the key for it is missing; a kernel that is not locked down loads it"
         " anyway and marks itself tainted. Under lockdown it would be refused.",
@@ -304,9 +303,9 @@ LINES: Final = (
         "module_rejected",
         "module.signature",
         (
-            r"(?:module: )?(?P<text>Loading of"
-            r" (?:unsigned modules?|untrusted modules?|module with [a-z ]{1,40}))"
-            r" is rejected\.?"
+            r"(?:module: |(?P<module>[\w.+-]{1,64}): )?(?P<text>(?:[Ll]oading of )?"
+            r"(?:unsigned modules?|untrusted modules?|module with unsupported crypto"
+            r"|module with unavailable key)) is rejected\.?"
         ),
         "A module was refused for its signature",
         "module.sig_enforce is on, so the kernel loads no module without a trusted signature;"

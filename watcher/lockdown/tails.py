@@ -9,15 +9,18 @@ _KNOWN: Final = (
     "; see man kernel_lockdown.7",
     "; see https://wiki.debian.org/SecureBoot",
 )
-_SEE: Final = re.compile(r"[;,]\s*see\s*\S.*", re.DOTALL)
+# Pasted text loses blanks and underscores: "see mankernel_lockdown.7", "see man kernel lockdown.7".
+_SEE: Final = re.compile(
+    r"[;,]\s*see\s*(?:man\s*kernel.?lockdown|https?://wiki\.debian\.org/SecureBoot).*", re.DOTALL
+)
 _SPACE: Final = re.compile(r"\s+")
 
 
 def tail_state(tail: str) -> Literal["whole", "cut"] | None:
     """Tell whether `tail` ends a line of lockdown, whole or cut off; None: it is something else.
 
-    Man page (kernel_lockdown.7 itself shows a comma, kernels print a semicolon) and Debian's
-    wiki are known; any other "see ..." counts as whole.
+    kernel_lockdown.7 itself shows a comma, kernels print a semicolon; Debian sent people to its
+    wiki from 4.19.37 to 5.9.
     """
     # A mailer's soft line break leaves "=" (quoted-printable).
     text = "; " + _SPACE.sub(" ", tail).lstrip(";, ").rstrip(" =")

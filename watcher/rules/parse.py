@@ -22,6 +22,7 @@ from watcher.rules.rule import Example, RuleData, compile_rule
 from watcher.rules.tree import UnsupportedError, tree
 
 _FAULT_WIDTH: Final = 300
+_DEEPEST: Final = 64
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def parse(texts: Mapping[str, str]) -> tuple[list[RuleData], list[Fault]]:
 
 def _documents(name: str, text: str, faults: list[Fault]) -> list[Any]:
     try:
+        _bound_depth(text)
         plain = [_mapping(doc) for doc in yaml.load_all(text, SigmaYAMLLoader)]
         found = SigmaCollection.from_dicts(
             plain, collect_errors=True, collect_filters=True, resolve_references=False
@@ -88,6 +90,16 @@ def _documents(name: str, text: str, faults: list[Fault]) -> list[Any]:
         faults += [Fault(name, _one_line(e), _line_of(text, e)) for e in found.errors]
         return [] if found.errors else [*found.rules, *found.filters]
     return []
+
+
+def _bound_depth(text: str) -> None:
+    """Refuse what would exhaust the stack: libyaml's composer calls itself, in C."""
+    depth = 0
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise SigmaError(f"nested deeper than {_DEEPEST} levels")
 
 
 def _mapping(doc: object) -> dict[str, Any]:

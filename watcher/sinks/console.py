@@ -25,6 +25,7 @@ _SHOWN_WHOLE: Final = ("lockdown.forged", "lockdown.unknown", "rule.match", "wat
 """Kinds whose title cannot say what the line said."""
 
 _WIDEST: Final = 100
+_NARROWEST: Final = 40
 _INDENT: Final = "    "
 
 
@@ -46,7 +47,8 @@ class Console:
         self._stream = stream
         self._colour = colour
         self._verbose = verbose
-        self._width = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns)
+        columns = shutil.get_terminal_size((_WIDEST, 24)).columns
+        self._width = max(_NARROWEST, min(_WIDEST, columns))
 
     def write(self, event: Event) -> None:
         """Write one event: a headline, a line of advice, and with `verbose` all that is known."""

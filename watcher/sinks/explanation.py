@@ -12,6 +12,7 @@ from watcher.explain import Explanation
 from watcher.sinks.plain import plain
 
 _WIDEST = 90
+_NARROWEST = 40
 
 
 def render(found: Explanation, *, as_json: bool) -> str:
@@ -20,7 +21,7 @@ def render(found: Explanation, *, as_json: bool) -> str:
         facts = [{"name": name, "value": value} for name, value in found.facts]
         text = {"title": found.title, "text": list(found.paragraphs), "facts": facts}
         return json.dumps(text)
-    width = min(_WIDEST, shutil.get_terminal_size().columns)
+    width = max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size().columns))
     blocks = [click.style(plain(found.title), bold=True)]
     blocks += [_wrapped(paragraph, width) for paragraph in found.paragraphs]
     if found.facts:
