@@ -45,7 +45,10 @@ IMPURE = {
     "pathlib", "io", "systemd", "structlog", "random", "asyncio",
 }  # fmt: skip
 # Sources that share a format or a way of opening are one source in two files.
-SHARED_BY_SOURCES = {"journal_files", "journal_entry", "kmsg_record", "frames", "stamps", "months"}
+SHARED_BY_SOURCES = {
+    "journal_files", "journal_entry", "journal_text", "kmsg_record", "frames", "frame_patterns",
+    "stamps", "months",
+}  # fmt: skip
 
 
 def name_of(file: Path) -> str:

@@ -112,6 +112,23 @@ def test_unknown_words_in_a_known_frame(text: str) -> None:
     assert found.text in text
 
 
+@pytest.mark.parametrize(
+    ("tail", "kind"),
+    [
+        ("; see man kernel_lockdown.8", "lockdown.denied"),
+        ("; see man lockdown(7)", "lockdown.denied"),
+        ("; see https://docs.example/lockdown", "lockdown.denied"),
+        ("; see 7", None),
+        ("; see the manual of your machine", None),
+        (" on such machines", None),
+    ],
+)
+def test_known_words_need_a_page_at_their_end(tail: str, kind: str | None) -> None:
+    """A kernel that sends people to another page is still understood; prose is no kernel line."""
+    found = recognise(f"Lockdown: kexec: kexec of unsigned images is restricted{tail}")
+    assert (found and found.kind) == kind
+
+
 def test_an_effect_that_begins_like_an_announcement() -> None:
     """xen-privcmd's parameter line is an effect, not an announcement."""
     text = 'xen:xen_privcmd: Kernel is locked down, parameter "unrestricted" ignored'

@@ -61,7 +61,7 @@ def source(*files: object) -> TextSource:
 
 def records(*files: object) -> list[Record]:
     reader = source(*files)
-    found = [record for batch in reader.read() for record in batch]
+    found = [each for batch in reader.read() for each in batch if isinstance(each, Record)]
     assert reader.failures == []
     return found
 
@@ -485,7 +485,7 @@ def test_what_stands_before_damage_is_read(name: str, harm: str, tmp_path: Path)
     path = tmp_path / name
     path.write_bytes(harmed)
     reader = source(path, path)
-    found = [r for batch in reader.read() for r in batch]
+    found = [r for batch in reader.read() for r in batch if isinstance(r, Record)]
     if harm == "flip" and name == "xz" and not found:
         pytest.skip("xz holds a whole block back")
     assert [r.text for r in found] == [BPF, BPF]
@@ -693,6 +693,7 @@ def test_no_text_raises(text: bytes, size: int) -> None:
         reader = source("-")
         for batch in reader.read():
             for record in batch:
+                assert isinstance(record, Record)
                 json.dumps(dict(record.fields)).encode()
                 record.text.encode()
         assert not reader.failures or "damaged" in str(reader.failures[0])

@@ -14,7 +14,12 @@ from watcher.lockdown import CAUSES, LINES, WORDINGS
 
 Dice = random.Random
 
-TAILS: Final = ("man kernel_lockdown.7", "https://wiki.debian.org/SecureBoot", "x")
+TAILS: Final = (
+    "man kernel_lockdown.7",
+    "https://wiki.debian.org/SecureBoot",
+    "https://docs.example/lockdown",
+    "man kernel_lockdown.8",
+)
 FRAGMENTS: Final = (
     *(
         b"\0",

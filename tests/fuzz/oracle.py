@@ -10,7 +10,7 @@ from watcher.lockdown import WORDINGS
 
 _LONGEST: Final = max(len(wording.text) for wording in WORDINGS)
 _KNOWN: Final = {wording.text.casefold() for wording in WORDINGS}
-_WHOLE: Final = re.compile(r"[;,] see \S")
+_WHOLE: Final = re.compile(r"[;,] see (?:man kernel_lockdown|https://)\S+\Z")
 
 
 @dataclass(frozen=True)

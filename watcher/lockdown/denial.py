@@ -7,7 +7,7 @@ from typing import Final
 
 from watcher.lockdown.finding import CUT, Finding, comm_warnings
 from watcher.lockdown.reasons import REASONS
-from watcher.lockdown.tails import tail_state
+from watcher.lockdown.tails import names_a_page, tail_state
 from watcher.lockdown.wordings import WORDINGS, Wording
 
 _RESTRICTED: Final = " is restricted"
@@ -26,15 +26,17 @@ def denial(text: str) -> Finding | None:
     # of Linux 6.12: "Lockdown: evil: hib\n<0>x: hibernation is restricted"), so everything is
     # read from the right: the last " is restricted", then the longest known reason before it.
     head, frame, tail = text[len("Lockdown: ") :].rpartition(_RESTRICTED)
-    end = tail_state(tail)
-    if not frame or end is None:
+    if not frame:
         return None
+    end = tail_state(tail)
     comm, wording = _split(head)
     if wording is None:
         # Words nobody knows count only in a frame that is whole; a format string is no line.
         return unknown(head) if end == "whole" and not _is_template(head) else None
     found = _denied(comm, wording, head, tail)
-    return found if end == "whole" else replace(found, warnings=(*found.warnings, CUT))
+    if end == "cut":
+        return replace(found, warnings=(*found.warnings, CUT))
+    return found if end or names_a_page(tail) else None
 
 
 def _is_template(head: str) -> bool:

@@ -13,6 +13,8 @@ _KNOWN: Final = (
 _SEE: Final = re.compile(
     r"[;,]\s*see\s*(?:man\s*kernel.?lockdown|https?://wiki\.debian\.org/SecureBoot).*", re.DOTALL
 )
+# What another kernel or distribution may send people to: one page, no prose.
+_PAGE: Final = re.compile(r"[;,] see (?:man [\w.()-]+|(?:https?://|Documentation/)\S+)\s*")
 _SPACE: Final = re.compile(r"\s+")
 
 
@@ -27,3 +29,11 @@ def tail_state(tail: str) -> Literal["whole", "cut"] | None:
     if any(known != text and known.startswith(text) for known in _KNOWN):
         return "cut"
     return "whole" if _SEE.fullmatch(tail) else None
+
+
+def names_a_page(tail: str) -> bool:
+    """Tell whether `tail` sends people to one page, though to none that is known.
+
+    That is enough for an end where the words before it are known.
+    """
+    return _PAGE.fullmatch(tail) is not None

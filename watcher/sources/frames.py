@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from watcher.sources import frame_patterns as known
 from watcher.sources.kmsg_record import unescape
 from watcher.sources.stamps import (
     Stamp,
@@ -39,7 +40,8 @@ class Framed:
     `identifier` is "kernel" or "audit" where a frame says so, `program` the name of another
     program (its text keeps it), `pid` the process a frame names. `device` is true where the
     frame is the kernel log's own (dmesg, /dev/kmsg), which keeps `ident: ` in the text.
-    `lead` and `width` are characters before the first frame and before the message.
+    `lead` and `width` are characters before the first frame and before the message, `repeated`
+    how often rsyslog says that it came.
     """
 
     text: str
@@ -55,135 +57,12 @@ class Framed:
     device: bool = False
     lead: int = 0
     width: int = 0
+    repeated: int = 0
 
 
 def unframe(line: str) -> Framed:
     """Peel all frames off `line`; raises nothing, whatever it holds."""
-    return _Peeler(_plain(line[:MAX_LINE])).framed()
-
-
-# --- colour codes
-
-_ANSI: Final = re.compile(
-    r"(?:\x1b|\^\[|\u241b)\[[0-9:;<=>?]{0,32}[ -/]{0,4}[@-~]"
-    r"|\x1b\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]|\x1b[78=>c-eM]"
-)
-# A terminal's copy loses the escape character and keeps the rest: "[32m[    0.0] [0m".
-_ORPHANED: Final = re.compile(r"\[(?:\d{1,3}(?:;\d{1,3}){0,4})?m")
-_ORPHANED_FIRST: Final = re.compile(rf"[^\[]{{0,256}}{_ORPHANED.pattern}\[[ \d+<A-Z]")
-
-
-def _plain(line: str) -> str:
-    if "\x1b" in line or "^[" in line or "\u241b" in line:
-        return _ANSI.sub("", line)
-    if "m[" in line and _ORPHANED_FIRST.match(line):
-        return _ORPHANED.sub("", line)
-    return line
-
-
-# --- the patterns, by what they begin with
-
-_SPACE: Final = re.compile(r"[\s\0\u200b\u200e\u200f\u2060\ufeff]+")
-_MARK: Final = re.compile(
-    r">+|\|{1,2}(?=\s|\|)|#{1,6}\s|##\[[a-z]{1,16}\]|[+\-\"'](?=\[ *\d)|\*{1,3}"
-    r"|[\u2022\u00b7-]\s|`{1,3}|&(?:gt|nbsp|#62|#160);"
-    r"|</?[A-Za-z][^<>]{0,200}>"
-)
-_FACILITIES: Final = [
-    "kern",
-    "user",
-    "mail",
-    "daemon",
-    "auth",
-    "syslog",
-    "lpr",
-    "news",
-    "uucp",
-    "cron",
-    "authpriv",
-    "ftp",
-    "ntp",
-    "audit",
-    "alert",
-    "clock",
-    "local0",
-    "local1",
-    "local2",
-    "local3",
-    "local4",
-    "local5",
-    "local6",
-    "local7",
-]
-_LEVELS: Final = {
-    "emerg": 0,
-    "panic": 0,
-    "alert": 1,
-    "crit": 2,
-    "err": 3,
-    "error": 3,
-    "warn": 4,
-    "warning": 4,
-    "notice": 5,
-    "info": 6,
-    "debug": 7,
-}
-_ANY_FACILITY: Final = "|".join(sorted(_FACILITIES, key=len, reverse=True))
-_ANY_LEVEL: Final = "|".join(sorted(_LEVELS, key=len, reverse=True))
-_FACILITY: Final = rf"(?P<facility>{_ANY_FACILITY})"
-_LEVEL: Final = rf"(?P<level>{_ANY_LEVEL})"
-_HOST: Final = (
-    rf"(?!(?:{_ANY_FACILITY})\.(?:{_ANY_LEVEL}) )"  # "kern.notice kernel: " has no host
-    r"(?P<host>\(none\)|[^\s\[\](){}<>:|\"',;=][^\s\[\](){}<>|\"',;=]{0,254}(?<!:))"
-)
-
-# dmesg -x ("%-6s:%-6s: "), and Talos, which puts a node before it and a date after it.
-_DECODED: Final = re.compile(
-    rf"(?:(?P<host>\S{{1,255}}): {{1,4}})?{_FACILITY} {{0,6}}: {{0,6}}{_LEVEL} {{0,6}}:(?:\s|$)"
-)
-_KERNEL: Final = re.compile(
-    rf"(?:{_HOST} )?(?:<?{_FACILITY}\.{_LEVEL}>? (?:(?P<host2>[^\s\[\]<>]{{1,255}}(?<!:)) )?)?"
-    r"kernel(?:\[(?P<pid>\d{1,10})\])?:(?= |\[|$|(?:Lockdown|Kernel|Lifting|Secure)\b)"
-)
-# Only what the audit system itself says; any program may call itself audit.
-_AUDIT_SAYS: Final = re.compile(r"AVC avc:|avc: |(?:node=\S{1,255} )?type=AVC ")
-_AUDIT: Final = re.compile(
-    rf"(?:{_HOST} )?(?:audit|audispd|audisp-syslog)(?:\[\d{{1,10}}\])?: (?={_AUDIT_SAYS.pattern})"
-)
-_AUDIT_RECORD: Final = re.compile(
-    r"(?:node=(?P<host>\S{1,255}) )?(?:(?P<daemon>type=AVC )|(?:audit: )?type=1400 )"
-    r"(?:msg=)?audit\((?:(?P<seconds>\d{9,11})\.(?P<fraction>\d{3}):\d{1,20}\))?"
-)
-_PROGRAM: Final = re.compile(
-    rf"(?:{_HOST} )?(?P<program>[^\s\[\]:]{{1,255}})(?:\[(?P<pid>\d{{1,10}})\])?:(?= |$)"
-)
-_PRI: Final = re.compile(r"<(\d{1,4})>")
-_RFC5424: Final = re.compile(
-    r"1 (?P<stamp>-|\d{4}-\d\d-\d\dT\S{1,32}) (?P<host>\S{1,255}) (?P<program>\S{1,48})"
-    r" (?P<pid>\S{1,128}) \S{1,32} (?:-|(?:\[[^\s\]=\"]{1,64}"
-    r"(?: [^\s\]=\"]{1,64}=\"(?>(?:[^\"\\]|\\.){0,4096})\"){0,64}\]){1,16})(?: \ufeff?|$)"
-)
-_KMSG: Final = re.compile(r"(\d{1,4}),(\d{1,20}),(\d{1,20}),[^;\n]{0,256};")
-# dmesg, also with --show-delta; journalctl short-monotonic and short-delta.
-_MONOTONIC: Final = re.compile(
-    r"\[ {0,16}(?P<seconds>\d{1,12})\.(?P<fraction>\d{1,9})"
-    r"(?: {1,24}| <[ -]{0,16}[\d.]{1,24}[ *]?>|,\d{1,3})?\]:?"
-)
-_DELTA: Final = re.compile(r"\[<?[ +-]{0,16}\d{1,12}\.\d{1,9}[ *]?>?\]")
-_CALLER: Final = re.compile(r"\[ {0,12}[TC]\d{1,10}\]")
-_CLOSE: Final = re.compile(r"(?: <[ -]{0,16}[\d.]{1,24}>)?\]:?(?=\s|$)")
-_POD: Final = re.compile(r"\[pod/[^\]\s]{1,300}\] ")
-_COMPOSE: Final = re.compile(r"[\w.-]{1,128} {1,64}\|(?=\s|$)")
-_AFTER_ISO: Final = re.compile(r" (?:(?:stdout|stderr) [FP]|\d\d[OE][ +])(?= )")
-# grep -n, grep -H and cat -n on a saved log: "boot.log:12:[    0.0] ", "  12  [    0.0] ".
-_GREP: Final = re.compile(
-    r"(?:[^\s:\[\]<>|]{1,255}:)?(?:\d{1,9}[:-])?(?<=[:-])(?=\[ *\d|<\d|[A-Z][a-z]{2} [ \d]\d )"
-    r"|\d{1,9}[.)]?[ \t]{1,4}(?=\[ *\d)"
-)
-_GH_RUN: Final = re.compile(r"[^\t]{1,120}\t[^\t]{1,120}\t(?=\ufeff?\d{4}-)")
-_CLOSING_TAG: Final = re.compile(r"</[A-Za-z][^<>]{0,30}>|<(?:br|p|hr)\s?/?>", re.IGNORECASE)
-# ChromeOS and others write the level where the host stands elsewhere.
-_LEVEL_WORDS: Final = {name.upper(): level for name, level in _LEVELS.items()}
+    return _Peeler(known.plain(line[:MAX_LINE])).framed()
 
 
 class _Peeler:
@@ -204,6 +83,7 @@ class _Peeler:
         self.claimed = False  # a frame said that this is the kernel's
         self.device = False
         self.dated_by: str | None = None
+        self.repeated = 0
         self.around = ""  # what stands before a pasted text and may stand after it too
 
     def framed(self) -> Framed:
@@ -232,6 +112,7 @@ class _Peeler:
             device=self.device and self.identifier is None,
             lead=self.lead or 0,
             width=self.at,
+            repeated=self.repeated,
         )
 
     def _trimmed(self, text: str) -> str:
@@ -239,8 +120,10 @@ class _Peeler:
             before = len(text)
             text = text.rstrip(" \t\r\n\f\v\0\xa0\u200b\ufeff`" + self.around)
             tag = text.rfind("<", -40) if text.endswith(">") else -1
-            if tag >= 0 and _CLOSING_TAG.fullmatch(text, tag):
+            if tag >= 0 and known.CLOSING_TAG.fullmatch(text, tag):
                 text = text[:tag]
+            for mark in known.CLOSING_MARK.finditer(text, max(0, len(text) - 16)):
+                text = text[: mark.start()] if mark.end() == len(text) else text
             if len(text) == before:
                 break
         return text
@@ -250,7 +133,7 @@ class _Peeler:
     def _step(self) -> bool:
         first = self.line[self.at]
         if first.isspace() or first in "\0\u200b\u200e\u200f\u2060\ufeff":
-            return self._take(_SPACE.match(self.line, self.at))
+            return self._take(known.SPACE.match(self.line, self.at))
         steps = _STEPS.get(first, _DIGIT if first.isdecimal() else _WORD)
         return any(step(self) for step in steps)
 
@@ -267,8 +150,8 @@ class _Peeler:
 
     def mark(self) -> bool:
         if self.claimed:
-            return self._take(_CLOSING_TAG.match(self.line, self.at))
-        match = _MARK.match(self.line, self.at)
+            return self._take(known.CLOSING_TAG.match(self.line, self.at))
+        match = known.MARK.match(self.line, self.at)
         if match and match[0][0] in "*\"'|":
             self.around += match[0][0]
         return self._take(match)
@@ -276,7 +159,7 @@ class _Peeler:
     # Frames of the kernel log itself.
 
     def monotonic(self) -> bool:
-        match = _MONOTONIC.match(self.line, self.at)
+        match = known.MONOTONIC.match(self.line, self.at)
         if not match:
             return False
         fraction = int(match["fraction"].ljust(6, "0")[:6])
@@ -284,7 +167,7 @@ class _Peeler:
         return self._device(match)
 
     def delta(self) -> bool:
-        match = _DELTA.match(self.line, self.at) or _CALLER.match(self.line, self.at)
+        match = known.DELTA.match(self.line, self.at) or known.CALLER.match(self.line, self.at)
         return match is not None and self._device(match)
 
     def _device(self, match: re.Match[str]) -> bool:
@@ -292,7 +175,7 @@ class _Peeler:
         return self._take(match, frame=True)
 
     def pri(self) -> bool:
-        match = _PRI.match(self.line, self.at)
+        match = known.PRI.match(self.line, self.at)
         if not match:
             return False
         # The outermost was written by whoever received the line; a text may begin with another.
@@ -301,7 +184,7 @@ class _Peeler:
         return self._take(match, frame=True)
 
     def decoded(self) -> bool:
-        match = None if self.claimed else _DECODED.match(self.line, self.at)
+        match = None if self.claimed else known.DECODED.match(self.line, self.at)
         if not match:
             return False
         self._says(match)
@@ -309,7 +192,7 @@ class _Peeler:
         return self._take(match, frame=True)
 
     def _kmsg(self) -> Framed | None:
-        match = None if self.claimed else _KMSG.match(self.line, self.at)
+        match = None if self.claimed else known.KMSG.match(self.line, self.at)
         if not match:
             return None
         prio, seq, usec = (int(part) for part in match.groups())
@@ -330,17 +213,17 @@ class _Peeler:
     # Frames that name a sender.
 
     def kernel(self) -> bool:
-        match = _KERNEL.match(self.line, self.at)
+        match = known.KERNEL.match(self.line, self.at)
         if not match:
             return False
-        self._says(match)
+        self._says(match, facility=False)
         self.claimed, self.identifier = True, "kernel"
         if match["pid"] and int(match["pid"]):
             self.pid = int(match["pid"])
         return self._take(match, frame=True)
 
     def audit(self) -> bool:
-        match = _AUDIT.match(self.line, self.at)
+        match = known.AUDIT.match(self.line, self.at)
         if not match:
             return False
         self._says(match)
@@ -349,7 +232,7 @@ class _Peeler:
 
     def _audit_record(self) -> None:
         """Learn from `type=AVC msg=audit(...)`, which stays in the text."""
-        match = _AUDIT_RECORD.match(self.line, self.at)
+        match = known.AUDIT_RECORD.match(self.line, self.at)
         if not match:
             if not self.claimed and self.line.startswith("AVC avc:", self.at):
                 self.identifier = "audit"  # journalctl -o cat
@@ -362,9 +245,11 @@ class _Peeler:
 
     def other_program(self) -> bool:
         """Take note of another program's name, which stays in the text and ends the peeling."""
-        match = _PROGRAM.match(self.line, self.at)
-        if not match or (self.claimed and not match["host"]):
+        match = known.PROGRAM.match(self.line, self.at)
+        if not match:
             return False
+        if self.claimed and not match["host"]:
+            return self._writer(match)
         named = match["host"] if self.dated_by == "syslog" else match["pid"]
         if self.identifier or not named or not (self.dated_by or self.device):
             return False
@@ -374,26 +259,48 @@ class _Peeler:
         self.lead = self.at if self.lead is None else self.lead
         return True
 
-    def _says(self, match: re.Match[str]) -> None:
-        """Keep host, facility and level, as far as `match` has them."""
+    def _writer(self, match: re.Match[str]) -> bool:
+        """Take note of `systemd[1]: ` after a kernel stamp, unless the facility tells anyway."""
+        if not match["pid"] or self.monotonic_us is None or self.facility or self.pid:
+            return False
+        if self.identifier == "audit":
+            return False
+        self.program, self.pid = match["program"], int(match["pid"])
+        return True
+
+    def repeats(self) -> bool:
+        """Open rsyslog's `message repeated 3 times: [ ... ]`."""
+        match = known.REPEATED.match(self.line, self.at) if self.identifier == "kernel" else None
+        line = self.line.rstrip()
+        if not match or self.repeated or not line.endswith("]"):
+            return False
+        self.repeated, self.line = int(match[1]), line[:-1]
+        return self._take(match)
+
+    def _says(self, match: re.Match[str], *, facility: bool = True) -> None:
+        """Keep host, facility and level, as far as `match` has them.
+
+        The word beside "kernel:" is the syslog daemon's: BusyBox writes LOG_USER for LOG_KERN.
+        """
         part = match.groupdict()
         host = part.get("host2") or part.get("host")
-        if host in _LEVEL_WORDS:
-            self.level, host = _LEVEL_WORDS[host], None
+        if host in known.LEVEL_WORDS:
+            self.level, host = known.LEVEL_WORDS[host], None
         self.hostname = host or self.hostname
         if part.get("facility") and self.facility is None:
-            self.facility = _FACILITIES.index(part["facility"])
-            self.level = _LEVELS[part["level"]]
+            self.level = known.LEVELS[part["level"]]
+            if facility or part["facility"] == "kern":
+                self.facility = known.FACILITIES.index(part["facility"])
 
     def rfc5424(self) -> bool:
-        match = None if self.claimed else _RFC5424.match(self.line, self.at)
+        match = None if self.claimed else known.RFC5424.match(self.line, self.at)
         if not match:
             return False
         stamp, end = read_iso(match["stamp"], 0)
         self.stamp = stamp if end == len(match["stamp"]) else self.stamp
         self.dated_by = "rfc5424"
         self.hostname = None if match["host"] == "-" else match["host"]
-        audit = match["program"] == "audit" and _AUDIT_SAYS.match(self.line, match.end())
+        audit = match["program"] == "audit" and known.AUDIT_SAYS.match(self.line, match.end())
         if match["program"] not in ("kernel", "-") and not audit:
             self.program = match["program"]
             self.pid = int(match["pid"]) if match["pid"].isdecimal() else None
@@ -406,8 +313,9 @@ class _Peeler:
 
     def bracketed_date(self) -> bool:
         for read in (read_iso, read_syslog, read_reltime, read_time_of_day):
-            stamp, end = read(self.line, self.at + 1)
-            close = _CLOSE.match(self.line, end) if end > self.at + 1 else None
+            start = self.at + 1 + (self.line[self.at + 1 : self.at + 2] == " ")
+            stamp, end = read(self.line, start)
+            close = known.CLOSE.match(self.line, end) if end > start else None
             if close and not self.claimed:
                 self._dated("bracket", stamp, close.end())
                 self.device = read is not read_time_of_day or self.device
@@ -421,7 +329,7 @@ class _Peeler:
         # dmesg is the only one to write a comma there and no host after it.
         self.device = self.device or "," in self.line[self.at : end]
         by = "device" if self.device else "iso"
-        after = _AFTER_ISO.match(self.line, end)
+        after = known.AFTER_ISO.match(self.line, end)
         self._dated(by, stamp, after.end() if after else end)
         return True
 
@@ -458,32 +366,45 @@ class _Peeler:
     # Containers and CI.
 
     def pod(self) -> bool:
-        return self._take(_POD.match(self.line, self.at), frame=True)
+        return self._take(known.POD.match(self.line, self.at), frame=True)
 
     def compose(self) -> bool:
-        return not self.claimed and self._take(_COMPOSE.match(self.line, self.at), frame=True)
+        return not self.claimed and self._take(known.COMPOSE.match(self.line, self.at), frame=True)
 
     def gh_run(self) -> bool:
         if self.claimed or "\t" not in self.line[self.at : self.at + 256]:
             return False
-        return self._take(_GH_RUN.match(self.line, self.at), frame=True)
+        return self._take(known.GH_RUN.match(self.line, self.at), frame=True)
 
     def grep(self) -> bool:
-        return self.lead is None and self._take(_GREP.match(self.line, self.at), frame=True)
+        return self.lead is None and self._take(known.GREP.match(self.line, self.at), frame=True)
+
+    def prompt(self) -> bool:
+        return self._first(known.PROMPT)
+
+    def count(self) -> bool:
+        return self._first(known.COUNT)
+
+    def _first(self, pattern: re.Pattern[str]) -> bool:
+        """Take what can only stand before all frames."""
+        if self.lead is not None or self.claimed or self.dated_by:
+            return False
+        return self._take(pattern.match(self.line, self.at))
 
 
 _Step = Callable[[_Peeler], bool]
 _P = _Peeler
 # fmt: off
 _WORD: Final[tuple[_Step, ...]] = (
-    _P.mark, _P.decoded, _P.kernel, _P.audit, _P.full, _P.syslog, _P.other_program,
-    _P.grep, _P.compose, _P.gh_run,
+    _P.repeats, _P.mark, _P.decoded, _P.kernel, _P.audit, _P.full, _P.syslog, _P.other_program,
+    _P.grep, _P.compose, _P.gh_run, _P.prompt,
 )
 _DIGIT: Final[tuple[_Step, ...]] = (
-    _P.iso, _P.unix, _P.time_of_day, _P.rfc5424, *_WORD,
+    _P.iso, _P.unix, _P.time_of_day, _P.rfc5424, _P.count, *_WORD,
 )
 _STEPS: Final[dict[str, tuple[_Step, ...]]] = {
-    "[": (_P.monotonic, _P.delta, _P.bracketed_date, _P.pod),
+    "[": (_P.monotonic, _P.delta, _P.bracketed_date, _P.pod, _P.mark, _P.prompt),
+    "&": (_P.pri, _P.mark),
     "<": (_P.pri, _P.kernel, _P.mark),
 }
 # fmt: on

@@ -79,6 +79,7 @@ _ZONES: Final = {
 }
 """Minutes east of Greenwich, where a name has one meaning or one that is far more usual."""
 _CLOCK: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?"
+_HALF: Final = r"(?: (?P<half>[AP]M)\b)?"
 _MONTH: Final = r"(?P<month>(?:(?:Thg|de) )?[^\W\d_][^\s:<>|\[\]]{0,15}|\d{1,2} ?[月월])"
 _ISO: Final = re.compile(
     r"(?P<year>\d{4})[-/](?P<month>\d\d)[-/](?P<day>\d\d)[T ]" + _CLOCK + r"(?P<zone> ?Z"
@@ -92,8 +93,17 @@ _FULL: Final = re.compile(
 # RFC 3164, also with a weekday and a year: dmesg -T, ctime, OpenWrt's logread.
 _SYSLOG: Final = re.compile(
     r"(?:(?P<year0>\d{4}) {1,2})?(?:[^\s\d\[\]<>:]{1,16} {1,2})??" + _MONTH + r" {1,2}"
-    r"(?P<day>\d{1,2})\.?,? (?:(?P<year>\d{4}) )?" + _CLOCK + rf"(?: (?P<zone>{'|'.join(_ZONES)}))?"
+    r"(?P<day>\d{1,2})\.?,? (?:(?P<year>\d{4}) )?"
+    + _CLOCK
+    + _HALF
+    + rf"(?: (?P<zone>{'|'.join(_ZONES)}))?"
     r"(?: (?P<year2>(?:19|20)\d\d))?(?=[\s\]]|:\s|$)"
+)
+_DAY_FIRST: Final = re.compile(
+    r"(?P<day>\d{1,2})\.? (?P<month>[^\W\d_][^\s:<>|\[\]]{1,15}) (?:(?P<year>\d{4}) )?"
+    + _CLOCK
+    + _HALF
+    + r"(?=[\s\]]|$)"
 )
 # dmesg --reltime (dmesg.c, short_ctime: %b%e %H:%M).
 _RELTIME: Final = re.compile(
@@ -116,7 +126,8 @@ def read_full(text: str, at: int) -> tuple[Stamp | None, int]:
 
 def read_syslog(text: str, at: int) -> tuple[Stamp | None, int]:
     """Read `Jun 11 15:36:29`, in any language, with or without weekday and year."""
-    return _read(_SYSLOG, text, at)
+    pattern = _DAY_FIRST if _DAY_FIRST.match(text, at) else _SYSLOG
+    return _read(pattern, text, at)
 
 
 def read_reltime(text: str, at: int) -> tuple[Stamp | None, int]:
@@ -157,7 +168,7 @@ def _stamp(part: dict[str, str | None]) -> Stamp:
     return Stamp(
         month=int(month) if month.isascii() and month.isdecimal() else month_of(month),
         day=int(part["day"] or 0),
-        hour=int(part["hour"] or 0),
+        hour=_hour(int(part["hour"] or 0), part.get("half")),
         minute=int(part["minute"] or 0),
         second=int(seconds or 0),
         microsecond=_microseconds(fraction),
@@ -165,6 +176,10 @@ def _stamp(part: dict[str, str | None]) -> Stamp:
         zone=zone.strip() if zone else None,
         resolution_us=_resolution(fraction) if seconds else _MINUTE_US,
     )
+
+
+def _hour(hour: int, half: str | None) -> int:
+    return hour if half is None else hour % 12 + 12 * (half == "PM")
 
 
 def _microseconds(fraction: str | None) -> int:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from watcher.record import Place, Record
+from watcher.record import Gap, Host, Place, Record
 from watcher.sources.claims import record_of_frame
-from watcher.sources.frames import MAX_LINE, Framed, unframe
+from watcher.sources.frames import MAX_LINE, Framed
+from watcher.sources.journal_entry import MISSED_ID
 from watcher.sources.journal_text import (
     ExportEntry,
     hides_words,
@@ -23,8 +23,9 @@ from watcher.sources.journal_text import (
     json_start,
     record_of_entry,
 )
+from watcher.sources.journal_verbose import VerboseEntry
 from watcher.sources.kmsg_record import unescape
-from watcher.sources.stamps import YEAR_TAKEN, moment_of, read_iso
+from watcher.sources.stamps import YEAR_TAKEN, moment_of
 from watcher.sources.text_files import (
     DamagedError,
     Failure,
@@ -35,12 +36,22 @@ from watcher.sources.text_files import (
     open_text,
     why,
 )
+from watcher.sources.text_lines import (
+    decode,
+    is_torn,
+    lacks_its_end,
+    parts,
+    rest_of_torn,
+    unframe_decoded,
+)
+from watcher.sources.text_objects import of_dmesg, of_docker
 
 __all__ = ["Failure", "TextSource", "is_journal_file", "record_of_line"]
 
 _BATCH: Final = 10_000
 """Lines after which a batch is due, records or not."""
 _LONG: Final = "a line longer than 64 KiB: only its beginning was read"
+_MISSED: Final = MISSED_ID.encode()
 _MAX_OBJECT: Final = 1 << 20
 """Bytes of one JSON object over several lines."""
 
@@ -59,10 +70,11 @@ class TextSource:
         self.lines_read = 0
         self.failures: list[Failure] = []
         self._files = files
-        self._wanted = wanted
+        # No rule asks for journald's "Missed N kernel messages".
+        self._wanted: Wanted = lambda raw: wanted(raw) or _MISSED in raw
         self._now_us = now_us
 
-    def read(self) -> Iterator[list[Record]]:
+    def read(self) -> Iterator[list[Record | Gap]]:
         """Give batches of records, also empty ones. Raises nothing for what a file holds."""
         for file in self._files:
             try:
@@ -72,7 +84,7 @@ class TextSource:
             except (OSError, ValueError) as error:
                 self.failures.append(Failure(file, why(error, file)))
 
-    def _read_file(self, file: str) -> Iterator[list[Record]]:
+    def _read_file(self, file: str) -> Iterator[list[Record | Gap]]:
         stream = open_text(file)
         try:
             newest_us = modified_us(stream) or self._now_us()
@@ -89,7 +101,7 @@ class TextSource:
 
     def _batches(
         self, data: Iterator[tuple[bytes, int]], parser: _Parser
-    ) -> Iterator[list[Record]]:
+    ) -> Iterator[list[Record | Gap]]:
         due, number = _BATCH, 1
         for block, dropped in data:
             count = block.count(b"\n") + 1
@@ -109,7 +121,7 @@ def record_of_line(line: str) -> Record | None:
     parser = _Parser("", bool, lambda: 0, 0)
     for number, part in enumerate(line.encode(errors="backslashreplace").split(b"\n"), 1):
         parser.feed(part, 0, number)
-    record = next(iter(parser.finish()), None)
+    record = next((each for each in parser.finish() if isinstance(each, Record)), None)
     if record and YEAR_TAKEN in record.warnings:
         record = replace(record, time_us=None, time_error_us=0, warnings=())
     return record and replace(record, place=Place("text"))
@@ -117,6 +129,7 @@ def record_of_line(line: str) -> Record | None:
 
 # --- what spans lines
 
+_EXPORT: Final = re.compile(rb"__(?:CURSOR|REALTIME_TIMESTAMP|SEQNUM|MONOTONIC_TIMESTAMP)=")
 _OBJECTS: Final = (b'"MESSAGE"', b"{\n", b"{\r\n")
 _OBJECT_ENDS: Final = (b"}", b"},", b"},{", b"}]")
 _KMSG_MORE: Final = re.compile(rb" ([A-Z_]{1,64})=(.*)")
@@ -140,11 +153,13 @@ class _Object:
 class _Open:
     """A line that the next ones may belong to."""
 
-    def __init__(self, framed: Framed, number: int, raw: bytes) -> None:
-        self.framed, self.number = framed, number
+    def __init__(self, framed: Framed, number: int, line: str) -> None:
+        self.framed, self.number, self.line = framed, number, line
+        self.text = framed.text
+        self.held: list[tuple[bytes, int]] = []  # lines that may belong to it
         self.dictionary: dict[str, str] = {}
         self.lines = 0
-        self.indents = _indents(framed, raw)
+        self.indents = _indents(framed, line)
 
 
 class _Parser:
@@ -153,11 +168,12 @@ class _Parser:
     def __init__(
         self, file: str, wanted: Wanted, now_us: Callable[[], int], newest_us: int
     ) -> None:
-        self.records: list[Record] = []
+        self.records: list[Record | Gap] = []
         self._file, self._newest_us = file, newest_us
         self._wanted, self._now_us = wanted, now_us
         self._export: _Export | None = None
         self._object: _Object | None = None
+        self._verbose: VerboseEntry | None = None
         self._open: _Open | None = None
 
     def feed_block(self, block: bytes, dropped: int, number: int) -> None:
@@ -170,24 +186,25 @@ class _Parser:
             if special or not self._idle or wanted(raw):
                 self.feed(raw, dropped, at)
 
-    def take(self) -> list[Record]:
+    def take(self) -> list[Record | Gap]:
         """Hand over what is complete."""
         taken, self.records = self.records, []
         return taken
 
-    def finish(self) -> list[Record]:
+    def finish(self) -> list[Record | Gap]:
         """Hand over everything: the file is at its end."""
         if self._export:
             self._export.entry.finish()
             self._close_export(self._export)
         if self._object:
             self._give_up_object(self._object)
+        self._close_verbose()
         self._close()
         return self.take()
 
     @property
     def _idle(self) -> bool:
-        return self._open is None and self._export is None and self._object is None
+        return not (self._open or self._export or self._object or self._verbose)
 
     def feed(self, raw: bytes, dropped: int, number: int) -> None:
         """Take one line; `dropped` bytes at its end were too many to keep."""
@@ -195,7 +212,13 @@ class _Parser:
             return
         if self._object and self._feed_object(self._object, raw):
             return
-        if raw.startswith(b"__CURSOR="):
+        if self._verbose and self._verbose.feed(raw, dropped):
+            return
+        self._close_verbose()
+        if verbose := VerboseEntry.begin(raw, number):
+            self._close()
+            self._verbose = verbose
+        elif _EXPORT.match(raw):
             self._close()
             self._export = _Export(number)
             self._export.entry.feed(raw, dropped)
@@ -219,6 +242,11 @@ class _Parser:
     def _close_export(self, export: _Export) -> None:
         self._export = None
         self._entry(export.entry.fields, export.number, export.entry.warnings)
+
+    def _close_verbose(self) -> None:
+        held, self._verbose = self._verbose, None
+        if held:
+            self._entry(held.fields, held.number, held.warnings)
 
     def _feed_object(self, held: _Object, raw: bytes) -> bool:
         bare = raw.strip()
@@ -249,9 +277,10 @@ class _Parser:
     # One line.
 
     def _line(self, raw: bytes, dropped: int, number: int) -> None:
-        if self._open and self._continues(self._open, raw):
-            return
-        self._close()
+        while self._open:
+            if self._continues(self._open, raw, number):
+                return
+            self._close_first()
         start = json_start(raw)
         if start >= 0 and b'"' in raw:
             if not (self._wanted(raw) or hides_words(raw)):
@@ -263,14 +292,21 @@ class _Parser:
             self._text_line(raw, dropped, number)
 
     def _text_line(self, raw: bytes, dropped: int, number: int) -> None:
-        framed = unframe(raw[:MAX_LINE].decode(errors="backslashreplace"))
-        waiting = _Open(framed, number, raw)
-        if framed.seq is not None or (_lacks_its_end(framed) and waiting.indents):
+        *first, last = parts(decode(raw[:MAX_LINE]))
+        for line in first:
+            if self._wanted(line.encode(errors="replace")):
+                self._add(unframe_decoded(line), number)
+        if first and not self._wanted(last.encode(errors="replace")):
+            return
+        framed = unframe_decoded(last)
+        waiting = _Open(framed, number, last)
+        torn = lacks_its_end(framed.text) and (waiting.indents or is_torn(framed.text))
+        if framed.seq is not None or torn:
             self._open = waiting
         elif framed.text:
             self._add(framed, number, long=bool(dropped) or len(raw) > MAX_LINE)
 
-    def _continues(self, waiting: _Open, raw: bytes) -> bool:
+    def _continues(self, waiting: _Open, raw: bytes, number: int) -> bool:
         waiting.lines += 1
         if waiting.lines > 16:  # noqa: PLR2004 - a process name has 15 bytes
             return False
@@ -279,21 +315,45 @@ class _Parser:
             if more:
                 waiting.dictionary[more[1].decode("ascii")] = unescape(more[2])
             return more is not None
-        return self._joins(waiting, raw)
+        return self._joins(waiting, raw) or self._completes(waiting, raw, number)
 
     def _joins(self, waiting: _Open, raw: bytes) -> bool:
         indent = next((each for each in waiting.indents if raw.startswith(each)), None)
-        if indent is None or not _lacks_its_end(waiting.framed):
+        if indent is None or not lacks_its_end(waiting.framed.text):
             return False
         more = raw[len(indent) : MAX_LINE].decode(errors="backslashreplace").rstrip("\r")
         text = f"{waiting.framed.text}\n{more}"
         waiting.framed = replace(waiting.framed, text=text)
         return True
 
+    def _completes(self, waiting: _Open, raw: bytes, number: int) -> bool:
+        """Tell whether a line with a frame of its own ends a message that a newline cut."""
+        if not is_torn(waiting.text):
+            return False
+        more = rest_of_torn(waiting.line, waiting.framed, decode(raw[:MAX_LINE]))
+        if more is None:
+            return False
+        waiting.text += f"\n{more}"
+        waiting.held.append((raw, number))
+        if not lacks_its_end(waiting.text):
+            waiting.framed = replace(waiting.framed, text=waiting.text)
+            waiting.held.clear()
+            return True
+        if not is_torn(waiting.text):
+            waiting.held.pop()
+            return False
+        return True
+
     def _close(self) -> None:
+        while self._open:
+            self._close_first()
+
+    def _close_first(self) -> None:
         waiting, self._open = self._open, None
         if waiting and waiting.framed.text:
             self._add(waiting.framed, waiting.number, dictionary=waiting.dictionary)
+        for raw, number in waiting.held if waiting else ():
+            self._line(raw, 0, number)
 
     # Records.
 
@@ -307,8 +367,8 @@ class _Parser:
     ) -> None:
         place = Place("text", seq=framed.seq, file=self._file, line=number)
         moment = moment_of(framed.stamp, self._newest_us)
-        if long:
-            moment = replace(moment, warnings=(*moment.warnings, _LONG))
+        more = (*((_LONG,) if long else ()), *_repeated(framed))
+        moment = replace(moment, warnings=(*moment.warnings, *more))
         record = record_of_frame(framed, place, moment, self._now_us(), dictionary)
         self.records.append(record)
 
@@ -316,7 +376,7 @@ class _Parser:
         """Tell whether a JSON object was a log entry of a known kind."""
         if "MESSAGE" in found:
             self._entry(*_numbered(journal_fields(found), number))
-        elif framed := _of_dmesg(found) or _of_docker(found):
+        elif framed := of_dmesg(found) or of_docker(found):
             if self._wanted(framed.text.encode(errors="backslashreplace")) and framed.text:
                 self._add(framed, number)
         else:
@@ -325,14 +385,38 @@ class _Parser:
 
     def _entry(self, fields: dict[str, str], number: int, warnings: tuple[str, ...]) -> None:
         place = Place("text", fields.get("__CURSOR"), file=self._file, line=number)
+        if fields.get("MESSAGE_ID") == MISSED_ID and fields.get("_TRANSPORT") == "driver":
+            self.records.append(_missed(fields, place, self._now_us()))
+            return
         record = record_of_entry(fields, place, self._now_us(), warnings)
         if record and "MESSAGE" in fields and self._wanted(record.text.encode()):
             self.records.append(record)
 
 
+def _repeated(framed: Framed) -> tuple[str, ...]:
+    return (f"repeated {framed.repeated} times",) if framed.repeated else ()
+
+
+def _missed(fields: dict[str, str], place: Place, observed_us: int) -> Gap:
+    """Give the gap that journald reports."""
+    count = re.search(r"\b(\d{1,18})\b", fields.get("MESSAGE", ""))
+    time = re.fullmatch(r"\d{1,18}", fields.get("__REALTIME_TIMESTAMP", ""))
+    time_us = int(time[0]) if time else None
+    return Gap(
+        cause="journald_missed",
+        count=int(count[1]) if count else None,
+        place=place,
+        host=Host(fields.get("_HOSTNAME"), fields.get("_MACHINE_ID"), fields.get("_BOOT_ID")),
+        observed_us=observed_us,
+        detail="journald could not keep up with /dev/kmsg",
+        from_us=time_us,
+        to_us=time_us,
+    )
+
+
 def _is_special(block: bytes) -> bool:
     """Tell whether a block may have entries over several lines, or lines that hide their words."""
-    if b"__CURSOR=" in block:
+    if b"__CURSOR=" in block or b"__REALTIME_TIMESTAMP=" in block or b";x=" in block:
         return True
     return b"{" in block and (any(o in block for o in _OBJECTS) or block.rstrip().endswith(b"{"))
 
@@ -343,12 +427,7 @@ def _numbered(
     return entry[0], number, entry[1]
 
 
-def _lacks_its_end(framed: Framed) -> bool:
-    # A process name may hold a newline: "Lockdown: evil: hib\n<0>x: hibernation is restricted".
-    return framed.text.startswith("Lockdown: ") and " is restricted" not in framed.text
-
-
-def _indents(framed: Framed, raw: bytes) -> tuple[bytes, ...]:
+def _indents(framed: Framed, line: str) -> tuple[bytes, ...]:
     """Give what the further lines of a message begin with, in journalctl and in dmesg.
 
     Both indent them to where the first began; systemd counted bytes before it counted columns
@@ -356,34 +435,6 @@ def _indents(framed: Framed, raw: bytes) -> tuple[bytes, ...]:
     """
     if framed.width <= framed.lead:
         return ()
-    line = raw[:MAX_LINE].decode(errors="backslashreplace")
     lead, frame = line[: framed.lead], line[framed.lead : framed.width]
     widths = {len(frame.encode(errors="backslashreplace")), framed.width - framed.lead}
     return tuple(lead.encode() + b" " * width for width in sorted(widths, reverse=True))
-
-
-def _of_dmesg(found: dict[str, object]) -> Framed | None:
-    """Read an element of dmesg --json (dmesg.c, print_record)."""
-    message, time_s = found.get("msg"), found.get("time")
-    if not isinstance(message, str):
-        return None
-    frame = f"[{time_s:.6f}] " if isinstance(time_s, float) else ""
-    level = found.get("pri")
-    if isinstance(level, str):
-        frame = f"{found.get('fac', 'kern')}:{level}: {frame}"
-    elif isinstance(level, int):
-        frame = f"<{level & 7}>{frame}"
-    # util-linux 2.38 runs on into the next records when it reads a file.
-    return unframe(frame + message.partition("\n<")[0])
-
-
-def _of_docker(found: dict[str, object]) -> Framed | None:
-    """Read a line of docker's json-file driver."""
-    text, time = found.get("log"), found.get("time")
-    if not isinstance(text, str):
-        return None
-    framed = unframe(text)
-    if framed.stamp is None and isinstance(time, str):
-        with suppress(ValueError):
-            framed = replace(framed, stamp=read_iso(time, 0)[0])
-    return framed

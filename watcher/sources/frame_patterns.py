@@ -1,0 +1,156 @@
+"""What the frames of log lines look like, program by program; `frames` peels them off."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# --- colour codes
+
+ANSI: Final = re.compile(
+    r"(?:\x1b|\^\[|\u241b)\[[0-9:;<=>?]{0,32}[ -/]{0,4}[@-~]"
+    r"|\x1b\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]|\x1b[78=>c-eM]"
+)
+# A terminal's copy loses the escape character and keeps the rest: "[32m[    0.0] [0m".
+ORPHANED: Final = re.compile(r"\[(?:\d{1,3}(?:;\d{1,3}){0,4})?m")
+ORPHANED_FIRST: Final = re.compile(rf"[^\[]{{0,256}}{ORPHANED.pattern}\[[ \d+<A-Z]")
+
+
+def plain(line: str) -> str:
+    """Take colour codes out of a line."""
+    if "\x1b" in line or "^[" in line or "\u241b" in line:
+        return ANSI.sub("", line)
+    if "m[" in line and ORPHANED_FIRST.match(line):
+        return ORPHANED.sub("", line)
+    return line
+
+
+# --- the patterns, by what they begin with
+
+SPACE: Final = re.compile(r"[\s\0\u200b\u200e\u200f\u2060\ufeff]+")
+# A whole text of the kernel's, for frames that could as well be words before a message.
+WHOLE: Final = r"(?:Lockdown: |Kernel is locked down)"
+# Nicknames in chats look like tags, so tags must be known by name.
+TAG: Final = (
+    r"</?(?:b|i|u|em|strong|code|pre|p|li|ul|ol|td|th|tr|table|span|div|br|font|a|tt|kbd"
+    r"|blockquote|samp|h[1-6])(?:\s[^<>]{0,200})?/?>|<(?:timestamp|time|date|host|hostname)>"
+)
+MARK: Final = re.compile(
+    r">+|\|{1,2}(?=\s|\|)|#{1,6}\s|##\[[a-z]{1,16}\]|[+\-\"'](?=\[ *\d)|\*{1,3}"
+    rf"|[\u2022\u00b7-]\s|`{{1,3}}|&(?:gt|nbsp|#62|#160);|(?:[+\-\"']|&(?:quot|\#34);)(?={WHOLE})"
+    rf"|&(?:quot|\#34);(?=\[ *\d)|(?i:{TAG})|\[(?:code|quote|pre|noformat)\]"
+)
+FACILITIES: Final = [
+    "kern",
+    "user",
+    "mail",
+    "daemon",
+    "auth",
+    "syslog",
+    "lpr",
+    "news",
+    "uucp",
+    "cron",
+    "authpriv",
+    "ftp",
+    "ntp",
+    "audit",
+    "alert",
+    "clock",
+    "local0",
+    "local1",
+    "local2",
+    "local3",
+    "local4",
+    "local5",
+    "local6",
+    "local7",
+]
+LEVELS: Final = {
+    "emerg": 0,
+    "panic": 0,
+    "alert": 1,
+    "crit": 2,
+    "err": 3,
+    "error": 3,
+    "warn": 4,
+    "warning": 4,
+    "notice": 5,
+    "info": 6,
+    "debug": 7,
+}
+ANY_FACILITY: Final = "|".join(sorted(FACILITIES, key=len, reverse=True))
+ANY_LEVEL: Final = "|".join(sorted(LEVELS, key=len, reverse=True))
+FACILITY: Final = rf"(?P<facility>{ANY_FACILITY})"
+LEVEL: Final = rf"(?P<level>{ANY_LEVEL})"
+HOST: Final = (
+    rf"(?!(?:{ANY_FACILITY})\.(?:{ANY_LEVEL}) )"  # "kern.notice kernel: " has no host
+    r"(?P<host>\(none\)|[^\s\[\](){}<>:|\"',;=][^\s\[\](){}<>|\"',;=]{0,254}(?<!:))"
+)
+
+# dmesg -x ("%-6s:%-6s: "), and Talos, which puts a node before it and a date after it.
+DECODED: Final = re.compile(
+    rf"(?:(?P<host>\S{{1,255}}): {{1,4}})?{FACILITY} {{0,6}}: {{0,6}}{LEVEL} {{0,6}}:(?:\s|$)"
+)
+KERNEL: Final = re.compile(
+    rf"(?:{HOST}[ \t]{{1,4}})?"
+    rf"(?:<?{FACILITY}\.{LEVEL}>? (?:(?P<host2>[^\s\[\]<>]{{1,255}}(?<!:)) )?)?"
+    r"kernel(?:\[(?P<pid>\d{1,10})\])?:(?= |\[|$|(?:Lockdown|Kernel|Lifting|Secure)\b)"
+)
+# Only what the audit system itself says; any program may call itself audit.
+AUDIT_SAYS: Final = re.compile(r"AVC avc:|avc: |(?:node=\S{1,255} )?type=AVC ")
+AUDIT: Final = re.compile(
+    rf"(?:{HOST} )?(?:audit|audispd|audisp-syslog)(?:\[\d{{1,10}}\])?: (?={AUDIT_SAYS.pattern})"
+)
+AUDIT_RECORD: Final = re.compile(
+    r"(?:node=(?P<host>\S{1,255}) )?(?:(?P<daemon>type=AVC )|(?:audit: )?type=1400 )"
+    r"(?:msg=)?audit\((?:(?P<seconds>\d{9,11})\.(?P<fraction>\d{3}):\d{1,20}\))?"
+)
+PROGRAM: Final = re.compile(
+    rf"(?:{HOST} )?(?P<program>[^\s\[\]:]{{1,255}})(?:\[(?P<pid>\d{{1,10}})\])?:(?= |$)"
+)
+PRI: Final = re.compile(r"(?:<|&lt;)(\d{1,4})(?:>|&gt;)")
+COUNT: Final = re.compile(r"\d{1,5} (?=<\d{1,3}>1 )")  # RFC 6587
+RFC5424: Final = re.compile(
+    r"1 (?P<stamp>-|\d{4}-\d\d-\d\dT\S{1,32}) (?P<host>\S{1,255}) (?P<program>\S{1,48})"
+    r" (?P<pid>\S{1,128}) \S{1,32} (?:-|(?:\[[^\s\]=\"]{1,64}"
+    r"(?: [^\s\]=\"]{1,64}=\"(?>(?:[^\"\\]|\\.){0,4096})\"){0,64}\]){1,16})(?: \ufeff?|$)"
+)
+# With a release before it: netconsole, extended.
+KMSG: Final = re.compile(
+    r"(?:\d{1,3}\.\d[^\s,;]{0,64},)?(\d{1,4}),(\d{1,20}),(\d{1,20}),[^;\n]{0,256};"
+)
+# dmesg, also with --show-delta; journalctl short-monotonic and short-delta.
+MONOTONIC: Final = re.compile(
+    r"\[ {0,16}(?P<seconds>\d{1,12})\.(?P<fraction>\d{1,9})"
+    r"(?: {1,24}| <[ -]{0,16}[\d.]{1,24}[ *]?>|,\d{1,3})?\]:?"
+)
+DELTA: Final = re.compile(r"\[<?[ +-]{0,16}\d{1,12}\.\d{1,9}[ *]?>?\]")
+CALLER: Final = re.compile(r"\[ {0,12}[TC]\d{1,10}(?::[TC]\d{1,10})?\]")
+CLOSE: Final = re.compile(r"(?: <[ -]{0,16}[\d.]{1,24}>)?\]:?(?=\s|$|" + WHOLE + ")")
+POD: Final = re.compile(r"\[pod/[^\]\s]{1,300}\] ")
+COMPOSE: Final = re.compile(r"[\w.-]{1,128} {1,64}\|(?=\s|$)")
+AFTER_ISO: Final = re.compile(r" (?:(?:stdout|stderr) [FP](?= )|\d\d[OE](?:\+|(?= |$)))")
+# grep -n, grep -H and cat -n on a saved log: "boot.log:12:[    0.0] ", "  12  [    0.0] ".
+NEXT: Final = (
+    rf"\[ *\d|<\d|\d{{4}}-\d\d-\d\d[T ]|{WHOLE}|\[[^\s\d\[\]]{{2,8}} [^\s\d\[\]]{{2,8}} {{1,2}}\d"
+    r"|[^\W\d_][^\s:<>|\[\]]{1,15} [ \d]\d \d\d:|\d{1,4},\d{1,20},\d{1,20},"
+    rf"|(?:{ANY_FACILITY}) {{0,6}}: {{0,6}}(?:{ANY_LEVEL}) {{0,6}}:|type=AVC "
+)
+GREP: Final = re.compile(
+    r"(?:[^\s:\[\]<>|]{1,255}:)?(?:\d{1,9}[:-])?(?<=[:-])(?=\[ *\d|<\d|[A-Z][a-z]{2} [ \d]\d )"
+    r"|\d{1,9}[.)]?[ \t]{1,4}(?=\[ *\d)"
+    r"|(?:\(standard input\)[:-]|(?=[^\s:]{0,255}[./])[^\s:\[\]<>|]{1,255}[:-])?(?:\d{1,9}[:-])?"
+    rf"(?<=[:-])(?={NEXT})"
+)
+# What stands on a console or a serial line before the kernel writes on.
+PROMPT: Final = re.compile(
+    r"(?:[\w.-]{1,64} login: ?|[^\s\[\]<>|\"']{0,64} ?[#$%>] |\(initramfs\) |:|[\w.-]{1,64}: "
+    r"|\[ {0,4}[A-Z]{2,8} {0,4}\] [^\[\n]{1,256})(?=(?:<\d{1,3}>)?\[ {0,8}\d{1,8}\.\d{1,9}\] )"
+)
+REPEATED: Final = re.compile(r"message repeated (\d{1,9}) times: \[ ?")
+GH_RUN: Final = re.compile(r"[^\t]{1,120}\t[^\t]{1,120}\t(?=\ufeff?\d{4}-)")
+CLOSING_MARK: Final = re.compile(r"&(?:quot|#34);|\[/(?:code|quote|pre|noformat)\]")
+CLOSING_TAG: Final = re.compile(r"</[A-Za-z][^<>]{0,30}>|<(?:br|p|hr)\s?/?>", re.IGNORECASE)
+# ChromeOS and others write the level where the host stands elsewhere.
+LEVEL_WORDS: Final = {name.upper(): level for name, level in LEVELS.items()}

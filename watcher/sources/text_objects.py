@@ -1,0 +1,55 @@
+"""JSON objects that hold one log line: dmesg's and docker's."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from watcher.sources.frames import Framed, unframe
+from watcher.sources.stamps import read_iso
+
+_APPLICATIONS: Final = frozenset(("level", "severity", "logger", "ts"))
+"""Keys of loggers that write `msg` too (zap, logrus, pino)."""
+_SECONDS: Final = re.compile(r" *\d{1,8}(?:\.\d{1,9})?")
+_LONGEST_UPTIME_S: Final = 10**8
+
+
+def of_dmesg(found: dict[str, object]) -> Framed | None:
+    """Read an element of dmesg --json (dmesg.c, print_record)."""
+    message, level = found.get("msg"), found.get("pri")
+    if not isinstance(message, str) or _APPLICATIONS & found.keys():
+        return None
+    frame = _time_frame(found.get("time"))
+    if isinstance(level, str):
+        frame = f"{found.get('fac', 'kern')}:{level}: {frame or ''}"
+    elif isinstance(level, int) and not isinstance(level, bool):
+        frame = f"<{level & 7}>{frame or ''}"
+    elif frame is None:
+        return None
+    # util-linux 2.38 runs on into the next records when it reads a file.
+    return unframe(frame + message.partition("\n<")[0])
+
+
+def _time_frame(time: object) -> str | None:
+    """Give a frame for dmesg's time: seconds, or an ISO date with a comma; None for another."""
+    if isinstance(time, str) and _SECONDS.fullmatch(time):
+        time = float(time)
+    if isinstance(time, int | float) and not isinstance(time, bool):
+        return f"[{time:.6f}] " if 0 <= time < _LONGEST_UPTIME_S else None
+    if isinstance(time, str) and "," in time and read_iso(time, 0)[1] == len(time) > 0:
+        return f"{time} "
+    return None
+
+
+def of_docker(found: dict[str, object]) -> Framed | None:
+    """Read a line of docker's json-file driver."""
+    text, time = found.get("log"), found.get("time")
+    if not isinstance(text, str):
+        return None
+    framed = unframe(text)
+    if framed.stamp is None and isinstance(time, str):
+        with suppress(ValueError):
+            framed = replace(framed, stamp=read_iso(time, 0)[0])
+    return framed
