@@ -45,7 +45,7 @@ PAIRS: Final = {
     ("Xorg", "raw io port access"): "informational",
     ("Xorg", "ioperm"): "informational",
     ("Xorg", "iopl"): "informational",
-    ("fwupd", "/dev/mem,kmem,port"): "low",
+    ("fwupd", "/dev/mem,kmem,port"): "informational",
     ("systemd", "/dev/mem,kmem,port"): "low",
     ("swapper", "modifying ACPI tables"): "low",
     ("swapper/0", "modifying ACPI tables"): "low",
