@@ -133,6 +133,7 @@ def test_since_and_until_on_text(tmp_path: Path) -> None:
         (("scan", "."), 3, "--journal-dir"),
         (("scan", "--journal-dir", "/no/such/dir"), 3, "No such file"),
         (("scan", "--journal-dir", "/tmp", "--namespace", "x"), 2, "exclude each other"),
+        (("scan", "--since", "now", "--until", "-1h"), 2, "is later than"),
         (("scan", "--since", "soonish"), 2, "'soonish' is no time"),
         (("scan", "--boot", "0", "README.md"), 2, "--boot"),
         (("scan", "--fail-on", "bad"), 2, "--fail-on"),
@@ -196,6 +197,14 @@ def test_a_closed_pipe_does_not_hide_what_was_found() -> None:
         ["bash", "-o", "pipefail", "-c", shell], capture_output=True, cwd=ROOT, check=False
     )
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_closed_standard_input_is_told() -> None:
+    """`scan - <&-` reads nothing, says so and exits with 3."""
+    shell = f"{' '.join(COMMAND)} scan - <&-"
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "standard input is closed" in done.stderr
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])

@@ -153,7 +153,10 @@ def test_extract_captures() -> None:
          "watcher.notfy: unknown key, did you mean notify?", 6),
         (HEAD + "detection: {s: {M: 1}, condition: s}\nwatcher: {notify: true}\n",
          "needs watcher.examples.match", None),
-        (HEAD + PLAIN + "watcher: {extract: '(', examples: {match: [x]}}\n", "missing", None),
+        (HEAD + PLAIN + "watcher: {extract: '(?P<a>', examples: {match: [x]}}\n", "missing", None),
+        (HEAD + PLAIN + "watcher: {extract: 'x', examples: {match: [x]}}\n", "needs a group", None),
+        (HEAD + "detection: {s: {M: 1}, condition: s or or y}\n", "from 'y' on", 5),
+        (HEAD.replace("id: ", "id: 5 #") + PLAIN, "must be a UUID in text, not 5", 2),
         (CORRELATION, "correlation", None),
         ("title: a\ntitle: b\n", "title", 1),
         (ALIASES, "", None),
@@ -168,6 +171,13 @@ def test_every_fault_is_told(text: str, said: str, line: int | None) -> None:
     assert "\n" not in str(faults[0])
     if line is not None:
         assert faults[0].line == line
+
+
+def test_two_rules_of_one_id_in_one_file() -> None:
+    """The later would silently replace the earlier; between files that is how it is done."""
+    text = HEAD + PLAIN
+    assert "two rules of the id" in parse({"a.yml": f"{text}---\n{text}"})[1][0].text
+    assert parse({"a.yml": text, "b.yml": text})[1] == []
 
 
 def test_all_faults_of_all_files_are_told_at_once() -> None:

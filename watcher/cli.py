@@ -125,6 +125,8 @@ def scan(  # noqa: PLR0913, PLR0917
     if files and (journal_dir or namespace):
         raise click.UsageError("FILE and --journal-dir or --namespace exclude each other")
     bounds = [None if each is None else _epoch_us(each) for each in (since, until)]
+    if None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
+        raise click.UsageError(f"--since {since} is later than --until {until}")
     extent = scanning.Extent(files, journal_dir, namespace, boot, *bounds)
     tally = scanning.Tally()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -143,7 +145,8 @@ def scan(  # noqa: PLR0913, PLR0917
 def _outcome(lines: int, events: int, failures: list[str], files: tuple[str, ...]) -> int:
     for failure in failures:
         _complain(failure)
-    if not events and not failures and sys.stdout.isatty():
+    unseen = not lines and not files  # a journal without one kernel entry is worth a word
+    if not events and not failures and (unseen or sys.stdout.isatty()):
         what = "lines" if files else "kernel entries"
         _complain(f"nothing about lockdown in {lines:,} {what}")
     return SourceError.exit_status if failures else 0

@@ -1,4 +1,4 @@
-"""Find rule files and load them: the shipped pack, then each config's rules/*.yml.
+"""Find rule files and load them: the shipped pack, then each config's rules/*.yml (or .yaml).
 
 A later rule of the same id replaces an earlier one; `status: deprecated` switches it off. What
 pySigma made of them is kept as JSON in the cache directory, keyed by the files' content and
@@ -113,8 +113,7 @@ def read_texts(paths: Iterable[Path]) -> tuple[Texts, list[str]]:
     texts: Texts = {}
     unread: list[str] = []
     for path in paths:
-        files = sorted(path.rglob("*.yml"))[:MAX_FILES] if path.is_dir() else [path]
-        for file in files:
+        for file in _files(path):
             try:
                 texts[str(file)] = _text(file)
             except OSError as error:
@@ -122,6 +121,12 @@ def read_texts(paths: Iterable[Path]) -> tuple[Texts, list[str]]:
             except ValueError as error:
                 unread.append(f"{file}: {error}")
     return texts, unread
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(f for f in path.rglob("*") if f.suffix in (".yml", ".yaml"))[:MAX_FILES]
 
 
 def _text(file: Path) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -23,6 +25,7 @@ from watcher.rules.tree import UnsupportedError, tree
 
 _FAULT_WIDTH: Final = 300
 _DEEPEST: Final = 64
+_GRAMMAR: Final = re.compile(r"Expected .*, found '(.*)' +\(at char \d+\)")
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,18 @@ def parse(texts: Mapping[str, str]) -> tuple[list[RuleData], list[Fault]]:
     filters = [doc for docs in parsed.values() for doc in docs if isinstance(doc, SigmaFilter)]
     rules: list[RuleData] = []
     for name, documents in parsed.items():
+        own: list[RuleData] = []
         for doc in documents:
             if not isinstance(doc, SigmaFilter):
-                rules += _rule(name, doc, filters, texts[name], faults)
+                own += _rule(name, doc, filters, texts[name], faults)
+        faults += [Fault(name, f"two rules of the id {twice}") for twice in _twice(own)]
+        rules += own
     return rules, faults
+
+
+def _twice(rules: list[RuleData]) -> list[str]:
+    """Give ids that one file holds twice: the later would silently replace the earlier."""
+    return [each for each, count in Counter(rule["id"] for rule in rules).items() if count > 1]
 
 
 def _documents(name: str, text: str, faults: list[Fault]) -> list[Any]:
@@ -105,6 +116,8 @@ def _bound_depth(text: str) -> None:
 def _mapping(doc: object) -> dict[str, Any]:
     if not isinstance(doc, dict):
         raise SigmaError("a rule is a mapping with title, logsource and detection")
+    if not isinstance(doc.get("id", ""), str):
+        raise SigmaError(f"'id' must be a UUID in text, not {doc['id']!r}"[:_FAULT_WIDTH])
     return doc
 
 
@@ -136,6 +149,8 @@ def _data(name: str, doc: SigmaRule) -> RuleData:
         raise UnsupportedError("a rule with the key watcher needs watcher.examples.match")
     if doc.id is None:
         raise UnsupportedError("a rule needs an id (a UUID), which its events carry")
+    if key.extract and "(?P<" not in key.extract:
+        raise UnsupportedError("'extract' captures nothing: it needs a group (?P<name>...)")
     return RuleData(
         id=str(doc.id),
         title=doc.title,
@@ -166,6 +181,8 @@ def _plain(examples: list[str | dict[str, str | int]]) -> list[Example]:
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
+    if cut := _GRAMMAR.match(text):
+        text = f"'condition' cannot be read from {cut[1]!r} on" if cut[1] else text
     return textwrap.shorten(text, _FAULT_WIDTH, placeholder="...")
 
 

@@ -62,6 +62,8 @@ def is_journal_file(path: str) -> bool:
 def open_text(file: str) -> BinaryIO:
     """Open `file`, "-" for standard input. Raises OSError, or ValueError for an odd name."""
     if file == "-":
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, "standard input is closed")
         return getattr(sys.stdin, "buffer", io.BytesIO())
     return open(file, "rb")  # noqa: PTH123 - the caller closes it
 
