@@ -57,7 +57,7 @@ def main() -> None:
     setting = Setting(cache, Peers(cache), runs, 20 if args.quick else 1)
     about, start = machine.facts(), time.monotonic()
     sections = [_section(name, setting) for name in args.names or BENCHES]
-    page = _page(setting, about, sections, time.monotonic() - start)
+    page = _placeless(_page(setting, about, sections, time.monotonic() - start), cache)
     args.output.write_text(page, encoding="utf-8")
     print(page)
     print(f"written to {args.output}", file=sys.stderr)
@@ -98,6 +98,14 @@ def _page(
     if setting.quick:
         parts.insert(1, "**A quick try: the sizes are a twentieth, the figures mean nothing.**\n")
     return "\n".join(parts).replace("\n\n\n", "\n\n")
+
+
+def _placeless(page: str, cache: Path) -> str:
+    """Leave out where on this machine things lie: commands as a reader would type them."""
+    names = {str(cache): "$CACHE", sys.executable: "python", f"{Path.cwd()}/": ""}
+    for place, name in names.items():
+        page = page.replace(place, name)
+    return page
 
 
 def _versions(setting: Setting) -> list[tuple[str, str]]:

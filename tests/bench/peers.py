@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.measure import Program, lines, matched
+from watcher.sources.journal import KERNEL
 
 _SEC_RULE: Final = """type=Single
 ptype=RegExp
@@ -56,11 +57,15 @@ class Peers:
         return Program("for entry in Reader", (sys.executable, script, str(directory)))
 
     def journalctl(self, directory: Path) -> list[Program]:
-        """Give journalctl's own search."""
+        """Give journalctl's own search, for the kernel's entries alone and for all that we read."""
         if not self.available("journalctl"):
             return []
         where = ("journalctl", "--directory", str(directory), "-q")
-        return [Program("journalctl -g", (*where, "_TRANSPORT=kernel", "-g", "Lockdown:"))]
+        grep, same = ("-g", "Lockdown:"), " + ".join(map(" ".join, KERNEL)).split()
+        return [
+            Program("journalctl -g", (*where, "_TRANSPORT=kernel", *grep)),
+            Program("journalctl -g, our matches", (*where, *same, *grep)),
+        ]
 
     def fail2ban(self, log: str, *options: str) -> list[Program]:
         """Give fail2ban-regex, run by the interpreter that runs us."""
