@@ -79,6 +79,8 @@ class JournalSource:
         self.lines_read = 0
         self._lines_mapped = 0
         self._reader = self._open()
+        if self._span.boot_id and not self._span.past:
+            self._pending += self._beginning_gone()
         self._seek(self._reader)
 
     def fileno(self) -> int:
@@ -228,18 +230,28 @@ class JournalSource:
             return []
         if self._cursor and follows(self._where, self._cursor):
             return []
-        return [
-            Gap(
-                cause="journal_vacuumed",
-                count=None,
-                place=Place("journal"),
-                host=this_host(),
-                observed_us=now_us(),
-                detail=f"{self._where}: entries were removed before they were read",
-                from_us=self._drained_us,
-                to_us=oldest,
-            )
-        ]
+        return [self._removed(self._drained_us, oldest)]
+
+    def _beginning_gone(self) -> list[Gap]:
+        """Tell of a boot whose first lines are gone: the kernel's clock begins at 0 (printk)."""
+        self._reader.seek_head()
+        try:
+            late = self._reader._next() and int(self._reader._get("_SOURCE_MONOTONIC_TIMESTAMP"))
+        except (KeyError, ValueError):  # no line of /dev/kmsg: journald says what it missed
+            return []
+        return [self._removed(None, self._realtime())] if late else []
+
+    def _removed(self, from_us: int | None, to_us: int) -> Gap:
+        return Gap(
+            cause="journal_vacuumed",
+            count=None,
+            place=Place("journal"),
+            host=this_host(),
+            observed_us=now_us(),
+            detail=f"{self._where}: entries were removed before they were read",
+            from_us=from_us,
+            to_us=to_us,
+        )
 
 
 def _left_out(file: str, cause: str, reason: str) -> Gap:
