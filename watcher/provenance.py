@@ -29,6 +29,26 @@ def trust_of(fields: Mapping[str, str]) -> Trust:
     return "injected"
 
 
+def with_facility(fields: Mapping[str, str]) -> dict[str, str]:
+    """Give the fields with the facility that `trust_of` takes for granted: rules ask for it."""
+    implied = {"SYSLOG_FACILITY": "0"} if fields.get("_TRANSPORT") == "kernel" else {}
+    return {**implied, **fields}
+
+
+_PROCESS = (
+    frozenset(("_PID", "_UID", "_GID", "_COMM", "_EXE", "_CMDLINE", "_CAP_EFFECTIVE"))
+    | frozenset(("_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", "_SYSTEMD_SLICE", "_SYSTEMD_CGROUP"))
+    | frozenset(("SYSLOG_PID", "PROGRAM", "PID", "CODE_FILE", "CONTAINER_NAME", "CONTAINER_ID"))
+    | frozenset(("_STREAM_ID", "UNIT"))
+)
+"""Fields that only what a process wrote has; syslog-ng has PROGRAM and PID."""
+
+
+def names_a_process(fields: Mapping[str, str]) -> bool:
+    """Tell whether the fields say that a process wrote the entry."""
+    return not _PROCESS.isdisjoint(fields)
+
+
 def whole_text(fields: Mapping[str, str]) -> str:
     """Give a record's line as it was written to /dev/kmsg, put together again.
 

@@ -77,11 +77,11 @@ def check_name(data: bytes) -> None:
 
 
 def check_unframe(data: bytes) -> None:
-    """Any line can be unframed; what is left is part of it, or of its escapes undone."""
+    """Any line can be unframed; what is left is part of it, or of what it stands for."""
     text = data.decode(errors="backslashreplace")
     framed = unframe(text)
-    plain = framed.seq is None and not any(mark in text for mark in ("\x1b", "^[", "m["))
-    if plain and framed.text not in text:
+    as_is = not any(mark in text for mark in ("\x1b", "^[", "m[", "&", "\xa0"))
+    if framed.seq is None and as_is and framed.text not in text:
         raise AssertionError(f"{framed.text!r} does not stand in the line")
     _agrees(recognise(framed.text), framed.text)
 

@@ -10,6 +10,7 @@ from watcher.lockdown.denial import unknown
 from watcher.lockdown.finding import CUT, Finding
 from watcher.lockdown.other import match_line
 from watcher.lockdown.tails import tail_state
+from watcher.lockdown.templates import is_template
 
 _FROM: Final = " from "
 _LONGEST_TAIL: Final = 200
@@ -28,7 +29,7 @@ def announcement(text: str) -> Finding | None:
         # "Kernel is locked down, parameter ..." is an effect and has a row of its own.
         return unknown(text) if whole and not match_line(text) else None
     words = words.removeprefix(_FROM)
-    if not words or "%s" in words:
+    if not words or is_template(words):
         return None
     found = _announced(words, wiki="wiki.debian.org" in tail)
     if whole:

@@ -8,6 +8,7 @@ from typing import Final
 from watcher.lockdown.finding import CUT, Finding, comm_warnings
 from watcher.lockdown.reasons import REASONS
 from watcher.lockdown.tails import names_a_page, tail_state
+from watcher.lockdown.templates import is_template
 from watcher.lockdown.wordings import WORDINGS, Wording
 
 _RESTRICTED: Final = " is restricted"
@@ -41,7 +42,8 @@ def denial(text: str) -> Finding | None:
 
 def _is_template(head: str) -> bool:
     """Tell the kernel's own format and the man page's "X: Y" from a line."""
-    return "%s" in head or head in ("X: Y", "X")
+    name, colon, words = head.rpartition(": ")
+    return is_template(words, name if colon else None)
 
 
 def _split(head: str) -> tuple[str | None, Wording | None]:

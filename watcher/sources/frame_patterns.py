@@ -5,24 +5,72 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# --- colour codes
+# --- what terminals and web pages do to the signs of a line
 
 ANSI: Final = re.compile(
     r"(?:\x1b|\^\[|\u241b)\[[0-9:;<=>?]{0,32}[ -/]{0,4}[@-~]"
-    r"|\x1b\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]|\x1b[78=>c-eM]"
+    r"|\x1b[\]_][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|\x1b[()][0-9A-B]|\x1b[78=>c-eM]"
 )
 # A terminal's copy loses the escape character and keeps the rest: "[32m[    0.0] [0m".
 ORPHANED: Final = re.compile(r"\[(?:\d{1,3}(?:;\d{1,3}){0,4})?m")
 ORPHANED_FIRST: Final = re.compile(rf"[^\[]{{0,256}}{ORPHANED.pattern}\[[ \d+<A-Z]")
+ENTITY: Final = re.compile(r"&(?:nbsp|quot|apos|lt|gt|amp|#\d{2,3}|#[xX][0-9A-Fa-f]{2});")
+_NAMED_SIGNS: Final = {"nbsp": " ", "quot": '"', "apos": "'", "lt": "<", "gt": ">", "amp": "&"}
+_NO_BREAK: Final = 160
 
 
 def plain(line: str) -> str:
-    """Take colour codes out of a line."""
+    """Give a line without colour codes, HTML entities and no-break spaces.
+
+    Only printable ASCII comes of an entity, so that it ends no line.
+    """
     if "\x1b" in line or "^[" in line or "\u241b" in line:
-        return ANSI.sub("", line)
-    if "m[" in line and ORPHANED_FIRST.match(line):
-        return ORPHANED.sub("", line)
-    return line
+        line = ANSI.sub("", line)
+    elif "m[" in line and ORPHANED_FIRST.match(line):
+        line = ORPHANED.sub("", line)
+    if "&" in line:
+        line = ENTITY.sub(_sign, line)
+    return line.replace("\xa0", " ") if "\xa0" in line else line
+
+
+def _sign(entity: re.Match[str]) -> str:
+    name = entity[0][1:-1]
+    if not name.startswith("#"):
+        return _NAMED_SIGNS[name]
+    code = int("0" + name[1:], 16) if name[1] in "xX" else int(name[1:])
+    if code == _NO_BREAK:
+        return " "
+    return chr(code) if " " <= chr(code) <= "~" else entity[0]
+
+
+_ENTITY_BYTES: Final = re.compile(ENTITY.pattern.encode("ascii"))
+_NO_BREAK_BYTES: Final = "\xa0".encode()
+
+
+def has_odd_signs(raw: bytes) -> bool:
+    """Tell whether words in `raw` may be hidden by no-break spaces and HTML entities."""
+    # One byte is found ten times as fast as two.
+    if b"\xa0" in raw and _NO_BREAK_BYTES in raw:
+        return True
+    return b"&" in raw and _ENTITY_BYTES.search(raw) is not None
+
+
+def without_odd_signs(raw: bytes) -> bytes:
+    """Give `raw` with the blanks and signs it had before."""
+    text = raw.decode("utf-8", "surrogateescape").replace("\xa0", " ")
+    return ENTITY.sub(_sign, text).encode("utf-8", "surrogateescape")
+
+
+_NAME: Final = re.compile(r"Lockdown: (.{0,15}): (.*)", re.DOTALL)
+_NAME_BYTES: Final = 15
+
+
+def only_in_name(text: str) -> bool:
+    """Tell whether a denial is plain but for the process name, which may hold any such sign."""
+    match = _NAME.match(text)
+    if not match or len(match[1].encode(errors="replace")) > _NAME_BYTES:
+        return False
+    return plain(match[2]) == match[2] and " is restricted" in match[2]
 
 
 # --- the patterns, by what they begin with
@@ -35,10 +83,25 @@ TAG: Final = (
     r"</?(?:b|i|u|em|strong|code|pre|p|li|ul|ol|td|th|tr|table|span|div|br|font|a|tt|kbd"
     r"|blockquote|samp|h[1-6])(?:\s[^<>]{0,200})?/?>|<(?:timestamp|time|date|host|hostname)>"
 )
+# Marks that prose has too: headings, lists, tables, links; and those that only a quoted log has.
+PROSE: Final = re.compile(r"(?P<prose>\|{1,2}(?=\s|\|)|#{1,6}\s|\*{1,3}|[\u2022\u00b7-]\s)")
+PROSE_TAG: Final = re.compile(
+    r"(?i:</?(?:a|b|i|u|em|strong|font|p|li|ul|ol|t[dhr]|table|h[1-6])\b)"
+)
+QUOTED: Final = r"code|pre|samp|tt|kbd"
 MARK: Final = re.compile(
-    r">+|\|{1,2}(?=\s|\|)|#{1,6}\s|##\[[a-z]{1,16}\]|[+\-\"'](?=\[ *\d)|\*{1,3}"
-    rf"|[\u2022\u00b7-]\s|`{{1,3}}|&(?:gt|nbsp|#62|#160);|(?:[+\-\"']|&(?:quot|\#34);)(?={WHOLE})"
-    rf"|&(?:quot|\#34);(?=\[ *\d)|(?i:{TAG})|\[(?:code|quote|pre|noformat)\]"
+    rf">+|##\[[a-z]{{1,16}}\]|[+\-\"'](?=\[ *\d|{WHOLE})|{PROSE.pattern}"
+    r"|<t[dh](?:\s[^<>]{0,100})?>\s{0,4}\d{1,9}\s{0,4}(?=</t[dh]>)"
+    rf"|(?P<quoted>`{{1,3}}|(?i:<(?:{QUOTED})(?:\s[^<>]{{0,200}})?>)|\[(?:code|quote|pre|noformat)\]"
+    rf"|\{{(?:code|noformat|quote)(?::[^{{}}]{{0,64}})?\}})|(?P<tag>(?i:{TAG}))"
+)
+# Words so short that prose has them under such a mark: the news of 2020, a manual's table.
+SHORT: Final = re.compile(
+    r"Lifting lockdown|Secure boot (?:mode )?(?:enabled|disabled|could not be determined)"
+    r"|(?:sysrq: )?(?:SysRq : )?Disabling Secure Boot restrictions|Invalid lockdown reason"
+    r"|(?:[Ll]oading of )?(?:unsigned|untrusted) modules? is rejected\.?"
+    r"|UEFI Secure Boot is (?:en|dis)abled\.|(?:WARNING: )?Unprivileged eBPF is enabled"
+    r"|This sysrq operation is disabled from userspace\.|Tracing disabled due to lockdown"
 )
 FACILITIES: Final = [
     "kern",
@@ -88,9 +151,18 @@ HOST: Final = (
     r"(?P<host>\(none\)|[^\s\[\](){}<>:|\"',;=][^\s\[\](){}<>|\"',;=]{0,254}(?<!:))"
 )
 
+# What the kernel says of a process it names first: 15 bytes of the process's own choice.
+NAME_FIRST: Final = " is installing a program with bpf_probe_write_user"
+NAMED_HERE: Final = re.compile(
+    rf"(?:\\x[0-9a-f]{{2}}|.){{0,15}}\[\d{{1,10}}\]{NAME_FIRST}", re.DOTALL
+)
+PRINTK_TIME: Final = re.compile(r"\[ {0,4}\d{1,12}\.\d{6}\]")
+PRINTK_CALLER: Final = re.compile(r"(?:(?<=\])|(?=\[[^\]]{6,16}\]))\[ {0,12}[TC]\d{1,10}\]")
+
 # dmesg -x ("%-6s:%-6s: "), and Talos, which puts a node before it and a date after it.
 DECODED: Final = re.compile(
-    rf"(?:(?P<host>\S{{1,255}}): {{1,4}})?{FACILITY} {{0,6}}: {{0,6}}{LEVEL} {{0,6}}:(?:\s|$)"
+    rf"(?:(?P<host>[^\s\[\]]{{1,255}}): {{1,4}}(?=\w+ {{0,6}}: {{0,6}}\w+ {{0,6}}: \[\d{{4}}-))?"
+    rf"{FACILITY} {{0,6}}: {{0,6}}{LEVEL} {{0,6}}:(?:\s|$)"
 )
 KERNEL: Final = re.compile(
     rf"(?:{HOST}[ \t]{{1,4}})?"
@@ -109,7 +181,9 @@ AUDIT_RECORD: Final = re.compile(
 PROGRAM: Final = re.compile(
     rf"(?:{HOST} )?(?P<program>[^\s\[\]:]{{1,255}})(?:\[(?P<pid>\d{{1,10}})\])?:(?= |$)"
 )
-PRI: Final = re.compile(r"(?:<|&lt;)(\d{1,4})(?:>|&gt;)")
+PRI: Final = re.compile(r"<(\d{1,4})>")
+SOCKLOG: Final = re.compile(rf"(?P<facility>kern)\.{LEVEL}: ")
+METALOG: Final = re.compile(r"\[kernel\] ")
 COUNT: Final = re.compile(r"\d{1,5} (?=<\d{1,3}>1 )")  # RFC 6587
 RFC5424: Final = re.compile(
     r"1 (?P<stamp>-|\d{4}-\d\d-\d\dT\S{1,32}) (?P<host>\S{1,255}) (?P<program>\S{1,48})"
@@ -127,9 +201,12 @@ MONOTONIC: Final = re.compile(
 )
 DELTA: Final = re.compile(r"\[<?[ +-]{0,16}\d{1,12}\.\d{1,9}[ *]?>?\]")
 CALLER: Final = re.compile(r"\[ {0,12}[TC]\d{1,10}(?::[TC]\d{1,10})?\]")
-CLOSE: Final = re.compile(r"(?: <[ -]{0,16}[\d.]{1,24}>)?\]:?(?=\s|$|" + WHOLE + ")")
+CLOSE: Final = re.compile(
+    r"(?: <[ -]{0,16}[\d.]{1,24}>)?\]:?(?=\s|$|\[ {0,12}[TC\d]|" + WHOLE + ")"
+)
 POD: Final = re.compile(r"\[pod/[^\]\s]{1,300}\] ")
-COMPOSE: Final = re.compile(r"[\w.-]{1,128} {1,64}\|(?=\s|$)")
+COMPOSE: Final = re.compile(r"[\w.@-]{1,128} {1,64}\|(?=\s|$)")
+BUILDKIT: Final = re.compile(r"#\d{1,6} \d{1,7}\.\d{1,3} (?=<\d|\[ *\d)")
 AFTER_ISO: Final = re.compile(r" (?:(?:stdout|stderr) [FP](?= )|\d\d[OE](?:\+|(?= |$)))")
 # grep -n, grep -H and cat -n on a saved log: "boot.log:12:[    0.0] ", "  12  [    0.0] ".
 NEXT: Final = (
@@ -139,18 +216,21 @@ NEXT: Final = (
 )
 GREP: Final = re.compile(
     r"(?:[^\s:\[\]<>|]{1,255}:)?(?:\d{1,9}[:-])?(?<=[:-])(?=\[ *\d|<\d|[A-Z][a-z]{2} [ \d]\d )"
-    r"|\d{1,9}[.)]?[ \t]{1,4}(?=\[ *\d)"
+    r"|\d{1,9}[.)]?[ \t]{1,4}(?=`{0,3}\[ *\d)|L\d{1,9}: (?=\[ *\d)"
+    r"|[A-Za-z]:\\[^\s:\[\]<>|]{1,255}:(?:\d{1,9}:)?(?=\[ *\d|<\d|[A-Z][a-z]{2} [ \d]\d )"
     r"|(?:\(standard input\)[:-]|(?=[^\s:]{0,255}[./])[^\s:\[\]<>|]{1,255}[:-])?(?:\d{1,9}[:-])?"
     rf"(?<=[:-])(?={NEXT})"
 )
 # What stands on a console or a serial line before the kernel writes on.
 PROMPT: Final = re.compile(
-    r"(?:[\w.-]{1,64} login: ?|[^\s\[\]<>|\"']{0,64} ?[#$%>] |\(initramfs\) |:|[\w.-]{1,64}: "
+    r"(?:[\w.-]{1,64} login: ?|[^\s\[\]<>|\"']{0,64} ?[#$%>] |\(initramfs\) |:"
     r"|\[ {0,4}[A-Z]{2,8} {0,4}\] [^\[\n]{1,256})(?=(?:<\d{1,3}>)?\[ {0,8}\d{1,8}\.\d{1,9}\] )"
 )
 REPEATED: Final = re.compile(r"message repeated (\d{1,9}) times: \[ ?")
 GH_RUN: Final = re.compile(r"[^\t]{1,120}\t[^\t]{1,120}\t(?=\ufeff?\d{4}-)")
-CLOSING_MARK: Final = re.compile(r"&(?:quot|#34);|\[/(?:code|quote|pre|noformat)\]")
+CLOSING_MARK: Final = re.compile(
+    r"\[/(?:code|quote|pre|noformat)\]|\{(?:code|noformat|quote)\}|(?<=[\"']),"
+)
 CLOSING_TAG: Final = re.compile(r"</[A-Za-z][^<>]{0,30}>|<(?:br|p|hr)\s?/?>", re.IGNORECASE)
 # ChromeOS and others write the level where the host stands elsewhere.
 LEVEL_WORDS: Final = {name.upper(): level for name, level in LEVELS.items()}

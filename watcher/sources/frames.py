@@ -60,9 +60,22 @@ class Framed:
     repeated: int = 0
 
 
-def unframe(line: str) -> Framed:
-    """Peel all frames off `line`; raises nothing, whatever it holds."""
-    return _Peeler(known.plain(line[:MAX_LINE])).framed()
+def unframe(line: str, *, pasted: bool = True) -> Framed:
+    """Peel all frames off `line`; raises nothing, whatever it holds.
+
+    Where it was `pasted`, or stood on a terminal, colour codes, HTML entities and no-break
+    spaces go wherever they stand: `dmesg --color` and `grep --color` colour words within a
+    message. A process name that alone holds such signs keeps them, as does a message that
+    comes in a format of its own (/dev/kmsg, JSON).
+    """
+    line = line[:MAX_LINE]
+    plain = known.plain(line) if pasted else line
+    if plain == line:
+        return _Peeler(line).framed()
+    framed = _Peeler(line).framed()
+    if framed.seq is not None or known.only_in_name(framed.text):
+        return framed
+    return _Peeler(plain).framed()
 
 
 class _Peeler:
@@ -85,6 +98,9 @@ class _Peeler:
         self.dated_by: str | None = None
         self.repeated = 0
         self.around = ""  # what stands before a pasted text and may stand after it too
+        self.prose_at: int | None = None  # a mark that prose has too stands here
+        self.tagged = False
+        self.names_first = known.NAME_FIRST in line
 
     def framed(self) -> Framed:
         for _ in range(_MAX_FRAMES):
@@ -97,6 +113,9 @@ class _Peeler:
     def _rest(self) -> Framed:
         self._audit_record()
         text = self._trimmed(self.line[self.at :])
+        if self.prose_at is not None and not self._kernels and known.SHORT.fullmatch(text):
+            self.at = self.lead = self.prose_at
+            text = self.line[self.at :].strip()
         if self.dated_by is None and not self.claimed and text.startswith("-- "):
             text = ""  # journalctl's own lines: "-- Boot 0123 --", "-- No entries --"
         return Framed(
@@ -128,14 +147,35 @@ class _Peeler:
                 break
         return text
 
+    @property
+    def _kernels(self) -> bool:
+        """Tell whether a frame said that what follows is the kernel's."""
+        return self.claimed or self.device or self.facility is not None
+
     # Which steps are worth a try depends on the character the rest begins with.
 
     def _step(self) -> bool:
         first = self.line[self.at]
+        if self.names_first and self._kernels and known.NAMED_HERE.match(self.line, self.at):
+            return self._before_name()
         if first.isspace() or first in "\0\u200b\u200e\u200f\u2060\ufeff":
             return self._take(known.SPACE.match(self.line, self.at))
         steps = _STEPS.get(first, _DIGIT if first.isdecimal() else _WORD)
         return any(step(self) for step in steps)
+
+    def _before_name(self) -> bool:
+        """Take what must be a frame, and what only the first of its kind can be.
+
+        A process may call itself "<13>x" or "[9.9] ", so a name may look like a frame.
+        """
+        if self.line[self.at] == " " and self.line[self.at - 1] != " ":
+            self._go(self.at + 1, frame=False)
+            return True
+        if self.monotonic_us is None and known.PRINTK_TIME.match(self.line, self.at):
+            return self.monotonic()
+        if known.PRINTK_CALLER.match(self.line, self.at):
+            return self.delta()
+        return self.facility is None and self.identifier is None and self.kernel()
 
     def _take(self, match: re.Match[str] | None, *, frame: bool = False) -> bool:
         if match is None or match.end() == self.at:
@@ -150,11 +190,21 @@ class _Peeler:
 
     def mark(self) -> bool:
         if self.claimed:
-            return self._take(known.CLOSING_TAG.match(self.line, self.at))
+            return self.tagged and self._take(known.CLOSING_TAG.match(self.line, self.at))
         match = known.MARK.match(self.line, self.at)
-        if match and match[0][0] in "*\"'|":
+        if not match:
+            return False
+        if match[0][0] in "*\"'|":
             self.around += match[0][0]
+        self.tagged = self.tagged or match[0][0] == "<"
+        if match["quoted"]:
+            self.prose_at = None
+        elif match["prose"] or known.PROSE_TAG.match(match[0]):
+            self._prose()
         return self._take(match)
+
+    def _prose(self) -> None:
+        self.prose_at = self.at if self.prose_at is None else self.prose_at
 
     # Frames of the kernel log itself.
 
@@ -176,7 +226,7 @@ class _Peeler:
 
     def pri(self) -> bool:
         match = known.PRI.match(self.line, self.at)
-        if not match:
+        if not match or (self.monotonic_us is not None and not self.identifier):
             return False
         # The outermost was written by whoever received the line; a text may begin with another.
         if self.facility is None:
@@ -185,7 +235,7 @@ class _Peeler:
 
     def decoded(self) -> bool:
         match = None if self.claimed else known.DECODED.match(self.line, self.at)
-        if not match:
+        if not match or (match["host"] and self.dated_by == "syslog"):
             return False
         self._says(match)
         self.device = True
@@ -261,7 +311,9 @@ class _Peeler:
 
     def _writer(self, match: re.Match[str]) -> bool:
         """Take note of `systemd[1]: ` after a kernel stamp, unless the facility tells anyway."""
-        if not match["pid"] or self.monotonic_us is None or self.facility or self.pid:
+        if not match["pid"] or self.monotonic_us is None or self.pid:
+            return False
+        if self.facility is not None:
             return False
         if self.identifier == "audit":
             return False
@@ -317,6 +369,8 @@ class _Peeler:
             stamp, end = read(self.line, start)
             close = known.CLOSE.match(self.line, end) if end > start else None
             if close and not self.claimed:
+                if read is read_time_of_day:
+                    self._prose()
                 self._dated("bracket", stamp, close.end())
                 self.device = read is not read_time_of_day or self.device
                 return True
@@ -353,6 +407,7 @@ class _Peeler:
         _, end = read_time_of_day(self.line, self.at)
         if self.claimed or end == self.at:
             return False
+        self._prose()
         self._go(end)
         return True
 
@@ -366,10 +421,31 @@ class _Peeler:
     # Containers and CI.
 
     def pod(self) -> bool:
-        return self._take(known.POD.match(self.line, self.at), frame=True)
+        return not self.claimed and self._take(known.POD.match(self.line, self.at), frame=True)
 
     def compose(self) -> bool:
-        return not self.claimed and self._take(known.COMPOSE.match(self.line, self.at), frame=True)
+        match = None if self.claimed else known.COMPOSE.match(self.line, self.at)
+        if match:
+            self._prose()
+        return self._take(match, frame=True)
+
+    def buildkit(self) -> bool:
+        return self._first(known.BUILDKIT)
+
+    def socklog(self) -> bool:
+        match = known.SOCKLOG.match(self.line, self.at) if self.dated_by else None
+        if not match or self.claimed:
+            return False
+        self._says(match)
+        self.claimed = True
+        return self._take(match, frame=True)
+
+    def metalog(self) -> bool:
+        match = known.METALOG.match(self.line, self.at) if self.dated_by == "syslog" else None
+        if not match or self.claimed:
+            return False
+        self.claimed, self.identifier = True, "kernel"
+        return self._take(match, frame=True)
 
     def gh_run(self) -> bool:
         if self.claimed or "\t" not in self.line[self.at : self.at + 256]:
@@ -396,15 +472,15 @@ _Step = Callable[[_Peeler], bool]
 _P = _Peeler
 # fmt: off
 _WORD: Final[tuple[_Step, ...]] = (
-    _P.repeats, _P.mark, _P.decoded, _P.kernel, _P.audit, _P.full, _P.syslog, _P.other_program,
-    _P.grep, _P.compose, _P.gh_run, _P.prompt,
+    _P.repeats, _P.mark, _P.decoded, _P.socklog, _P.kernel, _P.audit, _P.full, _P.syslog,
+    _P.other_program, _P.grep, _P.compose, _P.gh_run, _P.prompt,
 )
 _DIGIT: Final[tuple[_Step, ...]] = (
     _P.iso, _P.unix, _P.time_of_day, _P.rfc5424, _P.count, *_WORD,
 )
 _STEPS: Final[dict[str, tuple[_Step, ...]]] = {
-    "[": (_P.monotonic, _P.delta, _P.bracketed_date, _P.pod, _P.mark, _P.prompt),
-    "&": (_P.pri, _P.mark),
+    "[": (_P.monotonic, _P.delta, _P.bracketed_date, _P.metalog, _P.pod, _P.mark, _P.prompt),
+    "#": (_P.buildkit, _P.mark, _P.prompt),
     "<": (_P.pri, _P.kernel, _P.mark),
 }
 # fmt: on

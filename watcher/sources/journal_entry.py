@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from watcher.host import now_us
-from watcher.provenance import trust_of
+from watcher.provenance import trust_of, with_facility
 from watcher.record import Gap, Host, Place, Record
 from watcher.sources.kmsg_record import whole_line
 
@@ -37,7 +37,7 @@ def read_entry(reader: Any, realtime: int) -> Record | Gap:
         text=whole_line(fields),
         place=Place("journal", cursor=reader._get_cursor()),
         trust=trust_of(fields),
-        fields=fields,
+        fields=with_facility(fields),
         host=_host(fields),
         observed_us=now_us(),
         time_us=realtime - max(0, late_us),

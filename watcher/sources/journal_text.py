@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from watcher.provenance import trust_of, whole_text
+from watcher.provenance import names_a_process, trust_of, whole_text, with_facility
 from watcher.record import Host, Place, Record, Trust
 
 MAX_VALUE: Final = 65_536
@@ -42,12 +42,17 @@ class ExportEntry:
         self._held = bytearray()
         self._got = 0
         self._begun = False
+        self._converted: bool | None = None  # lines end as on Windows
 
     def feed(self, raw: bytes, dropped: int) -> None:
         """Take one line; `dropped` bytes at its end were too many to keep."""
+        if self._converted is None:
+            self._converted = raw.endswith(b"\r")
+        if self._converted and not dropped:
+            raw = raw.removesuffix(b"\r")
         if self._name is not None:
             self._feed_binary(raw, dropped)
-        elif not raw:
+        elif raw in (b"", b"\r"):
             self.done = True
         else:
             self._feed_line(raw, dropped)
@@ -179,6 +184,7 @@ def record_of_entry(
     fields: dict[str, str], place: Place, observed_us: int, warnings: tuple[str, ...] = ()
 ) -> Record | None:
     """Give the record of a journal entry; None where another program wrote it."""
+    fields = _with_transport(fields)
     trust = _trust(fields)
     if trust is None:
         return None
@@ -187,7 +193,7 @@ def record_of_entry(
         text=whole_text(fields),
         place=place,
         trust=trust,
-        fields=fields,
+        fields=with_facility(fields),
         host=Host(fields.get("_HOSTNAME"), fields.get("_MACHINE_ID"), fields.get("_BOOT_ID")),
         observed_us=observed_us,
         time_us=time_us,
@@ -196,14 +202,21 @@ def record_of_entry(
     )
 
 
+def _with_transport(fields: dict[str, str]) -> dict[str, str]:
+    """Fill in the transport that `journalctl --output-fields` left out, as far as it is told."""
+    identifier = fields.get("SYSLOG_IDENTIFIER", "kernel")
+    if "_TRANSPORT" in fields or identifier != "kernel":
+        return fields
+    if "_AUDIT_TYPE" in fields:
+        return {**fields, "_TRANSPORT": "audit"}
+    return fields if names_a_process(fields) else {**fields, "_TRANSPORT": "kernel"}
+
+
 def _trust(fields: Mapping[str, str]) -> Trust | None:
     """Say what a file's fields are worth: never more than "unverified". None: no claim."""
     transport = fields.get("_TRANSPORT")
     if transport == "driver":
         return "unverified"  # journald itself: "Missed N kernel messages"
-    if transport is None and fields.get("SYSLOG_IDENTIFIER", "kernel") == "kernel":
-        # journalctl --output-fields left the rest out.
-        return "unverified" if fields.get("SYSLOG_FACILITY", "0") == "0" else "injected"
     if transport in ("kernel", "audit") or fields.get("SYSLOG_IDENTIFIER") == "kernel":
         return "unverified" if trust_of(fields) == "kernel" else "injected"
     return None

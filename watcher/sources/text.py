@@ -13,6 +13,7 @@ from typing import Final
 
 from watcher.record import Gap, Host, Place, Record
 from watcher.sources.claims import record_of_frame
+from watcher.sources.frame_patterns import has_odd_signs, without_odd_signs
 from watcher.sources.frames import MAX_LINE, Framed
 from watcher.sources.journal_entry import MISSED_ID
 from watcher.sources.journal_text import (
@@ -26,6 +27,7 @@ from watcher.sources.journal_text import (
 from watcher.sources.journal_verbose import VerboseEntry
 from watcher.sources.kmsg_record import unescape
 from watcher.sources.stamps import YEAR_TAKEN, moment_of
+from watcher.sources.text_above import Above
 from watcher.sources.text_files import (
     DamagedError,
     Failure,
@@ -119,8 +121,7 @@ def record_of_line(line: str) -> Record | None:
     There is no file whose date could tell the year, so a date without one is no time.
     """
     parser = _Parser("", bool, lambda: 0, 0)
-    for number, part in enumerate(line.encode(errors="backslashreplace").split(b"\n"), 1):
-        parser.feed(part, 0, number)
+    parser.feed_block(line.encode(errors="backslashreplace"), 0, 1)
     record = next((each for each in parser.finish() if isinstance(each, Record)), None)
     if record and YEAR_TAKEN in record.warnings:
         record = replace(record, time_us=None, time_error_us=0, warnings=())
@@ -170,21 +171,29 @@ class _Parser:
     ) -> None:
         self.records: list[Record | Gap] = []
         self._file, self._newest_us = file, newest_us
-        self._wanted, self._now_us = wanted, now_us
+        self._wanted_as_is, self._now_us = wanted, now_us
         self._export: _Export | None = None
         self._object: _Object | None = None
         self._verbose: VerboseEntry | None = None
         self._open: _Open | None = None
+        self._above = Above()
 
     def feed_block(self, block: bytes, dropped: int, number: int) -> None:
         """Take the lines of a block, the first of which is `number`."""
-        wanted = self._wanted
+        wanted = self._wanted if has_odd_signs(block) else self._wanted_as_is
+        self._above.turn(block, number)
         special = _is_special(block)
         if self._idle and not special and not wanted(block):
             return
         for at, raw in enumerate(block.split(b"\n"), number):
             if special or not self._idle or wanted(raw):
                 self.feed(raw, dropped, at)
+
+    def _wanted(self, raw: bytes) -> bool:
+        """Ask for words as they stand, and as they stood before a web page showed them."""
+        if self._wanted_as_is(raw):
+            return True
+        return has_odd_signs(raw) and bool(self._wanted_as_is(without_odd_signs(raw)))
 
     def take(self) -> list[Record | Gap]:
         """Hand over what is complete."""
@@ -224,14 +233,15 @@ class _Parser:
             self._export.entry.feed(raw, dropped)
         elif raw[:1] in (b"{", b" ", b"\t") and raw.strip() == b"{":
             self._close()
-            self._object = _Object(number)
+            if not self._above.holds(raw, number):
+                self._object = _Object(number)
         else:
             self._line(raw, dropped, number)
 
     # Entries over many lines.
 
     def _feed_export(self, export: _Export, raw: bytes, dropped: int) -> bool:
-        export.entry.feed(raw.removesuffix(b"\r") if raw == b"\r" else raw, dropped)
+        export.entry.feed(raw, dropped)
         if export.entry.done:
             self._close_export(export)
         elif export.entry.broken:
@@ -281,14 +291,12 @@ class _Parser:
             if self._continues(self._open, raw, number):
                 return
             self._close_first()
-        start = json_start(raw)
-        if start >= 0 and b'"' in raw:
-            if not (self._wanted(raw) or hides_words(raw)):
-                return
-            found = json_object(raw[start:])
-            if found is not None and self._object_record(found, number):
-                return
-        if self._wanted(raw):
+        start = json_start(raw) if b'"' in raw else -1
+        wanted = self._wanted(raw)
+        if not (wanted or (start >= 0 and hides_words(raw))) or self._above.holds(raw, number):
+            return
+        found = json_object(raw[start:]) if start >= 0 else None
+        if (found is None or not self._object_record(found, number)) and wanted:
             self._text_line(raw, dropped, number)
 
     def _text_line(self, raw: bytes, dropped: int, number: int) -> None:

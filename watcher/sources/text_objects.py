@@ -10,8 +10,11 @@ from typing import Final
 from watcher.sources.frames import Framed, unframe
 from watcher.sources.stamps import read_iso
 
-_APPLICATIONS: Final = frozenset(("level", "severity", "logger", "ts"))
-"""Keys of loggers that write `msg` too (zap, logrus, pino)."""
+_OF_DMESG: Final = frozenset(
+    ("pri", "fac", "time", "caller", "msg", "priority", "facility", "subsystem", "device")
+)
+_OF_DOCKER: Final = frozenset(("log", "stream", "time", "attrs"))
+"""Any other key is that of an application that writes `msg` or `log` too (zap, pino, bunyan)."""
 _SECONDS: Final = re.compile(r" *\d{1,8}(?:\.\d{1,9})?")
 _LONGEST_UPTIME_S: Final = 10**8
 
@@ -19,7 +22,7 @@ _LONGEST_UPTIME_S: Final = 10**8
 def of_dmesg(found: dict[str, object]) -> Framed | None:
     """Read an element of dmesg --json (dmesg.c, print_record)."""
     message, level = found.get("msg"), found.get("pri")
-    if not isinstance(message, str) or _APPLICATIONS & found.keys():
+    if not isinstance(message, str) or found.keys() - _OF_DMESG:
         return None
     frame = _time_frame(found.get("time"))
     if isinstance(level, str):
@@ -29,7 +32,7 @@ def of_dmesg(found: dict[str, object]) -> Framed | None:
     elif frame is None:
         return None
     # util-linux 2.38 runs on into the next records when it reads a file.
-    return unframe(frame + message.partition("\n<")[0])
+    return unframe(frame + message.partition("\n<")[0], pasted=False)
 
 
 def _time_frame(time: object) -> str | None:
@@ -46,7 +49,7 @@ def _time_frame(time: object) -> str | None:
 def of_docker(found: dict[str, object]) -> Framed | None:
     """Read a line of docker's json-file driver."""
     text, time = found.get("log"), found.get("time")
-    if not isinstance(text, str):
+    if not isinstance(text, str) or found.keys() - _OF_DOCKER or len(found) == 1:
         return None
     framed = unframe(text)
     if framed.stamp is None and isinstance(time, str):
