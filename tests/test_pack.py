@@ -159,6 +159,21 @@ ROWS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
             "Module zfs signature verification failed in FIPS mode",
         ),
     ),
+    "module_appraisal": (
+        "high",
+        each(
+            ("ima: impossible to appraise a module without a file descriptor. ",),
+            "sig_enforce kernel parameter might help",
+        ),
+    ),
+    "kexec_appraisal": (
+        "medium",
+        each(
+            ("ima: impossible to appraise a kernel image without a file descriptor; ",),
+            "try using kexec_file_load syscall.",
+            "try using kexe",
+        ),
+    ),
     "kexec_signature": (
         "medium",
         each(

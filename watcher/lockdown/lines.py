@@ -308,11 +308,11 @@ LINES: Final = (
             r"|module with unavailable key)) is rejected\.?"
         ),
         "A module was refused for its signature",
-        "module.sig_enforce is on, so the kernel loads no module without a trusted signature;"
-        " this is not lockdown itself.",
+        "The kernel enforces signatures (module.sig_enforce, or IMA's policy that Secure Boot"
+        " brings with it): EKEYREJECTED, before lockdown is asked, so no lockdown line follows.",
         _SIGN,
         "3.7",
-        "BIN-5.10, FED@61ea70464",
+        "BIN-5.10, FED@61ea70464, Q-6.1 under Secure Boot",
     ),
     Line(
         "module_fips",
@@ -326,6 +326,29 @@ LINES: Final = (
         _SIGN,
         "3.7",
         "BIN-6.12",
+    ),
+    Line(
+        "module_appraisal",
+        "module.signature",
+        r"ima: (?P<text>impossible to appraise a module) without a file descriptor.{0,80}",
+        "A module was refused: its signature cannot be checked this way",
+        "IMA's policy, which Secure Boot brings with it, wants a signature that lies beside the"
+        " file, and init_module has no file.",
+        "Load it with finit_module (modprobe, insmod of kmod), from a signed file.",
+        "4.18",
+        "BIN-7.2",
+    ),
+    Line(
+        "kexec_appraisal",
+        "kexec.signature",
+        r"ima: (?P<text>impossible to appraise a kernel image) without a file descriptor.{0,80}",
+        "kexec was refused: the signature of the image cannot be checked this way",
+        "IMA's policy, which Secure Boot brings with it, refuses kexec_load with EACCES before"
+        " lockdown is asked, so no lockdown line follows.",
+        _KEXEC,
+        "4.18",
+        "Q-6.1 under Secure Boot",
+        ends="kexec_file_load syscall.",
     ),
     Line(
         "kexec_signature",

@@ -60,6 +60,7 @@ REASONS: Final[dict[str, Reason]] = {
             " confirm at boot; DKMS can do it at each build), or use the distribution's signed"
             " package.",
             "modprobe insmod dkms systemd-modules systemd-udevd",
+            errno="EPERM (EKEYREJECTED, and another line, where Secure Boot enforces signatures)",
             read="L-5.4, Q-6.12i",
         ),
         Reason(
@@ -89,10 +90,11 @@ REASONS: Final[dict[str, Reason]] = {
             "kexec of an unsigned kernel image",
             "Starting another kernel that nobody signed is refused, as it would undo lockdown.",
             "kexec_load always; kexec_file_load of an image without a trusted signature",
-            "Use kexec -s (kexec_file_load) with a signed kernel; kdump-tools: set"
-            " KDUMP_KEXEC_ARGS to use -s.",
+            "Use kexec -s (kexec_file_load) with a kernel signed by a key in UEFI's db or MOK list;"
+            " kdump-tools: set KDUMP_KEXEC_ARGS to use -s.",
             "kexec kdump kdump-config",
-            read="L-5.4, Q-6.12c",
+            errno="EPERM (ENOKEY, ENODATA or EACCES where Secure Boot enforces signatures)",
+            read="L-5.4, Q-6.12c, Q-6.1 under Secure Boot",
         ),
         Reason(
             "hibernation",
@@ -144,10 +146,12 @@ REASONS: Final[dict[str, Reason]] = {
             _INT,
             "Modifying ACPI tables",
             "Replacing or adding ACPI tables is refused, because ACPI code runs in the kernel.",
-            "custom_method, table upgrade from the initrd, acpi_rsdp=, efivar_ssdt=, configfs"
-            " tables, error injection (EINJ)",
+            "custom_method, table upgrade from the initrd (since 6.12 it is let through: lockdown"
+            " is not asked so early), acpi_rsdp=, efivar_ssdt=, configfs tables, error injection"
+            " (EINJ)",
             "Have the firmware mended by its vendor; test overrides on an unlocked machine.",
             "swapper",
+            read="L-5.4, Q-5.10, Q-6.1; Q-6.12 and Q-7.2 install the table",
         ),
         Reason(
             "device_tree",
