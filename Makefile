@@ -12,7 +12,7 @@ STORY := scan -o human -v tests/corpus/story.txt
 # What is set up is kept by the interpreter's name: another Python wants a fresh start.
 READY := $(VENV)/.ready-$(notdir $(realpath $(shell command -v $(PYTHON) 2>/dev/null)))
 
-.PHONY: run demo test lint bench fuzz clean
+.PHONY: run demo test lint bench fuzz lab clean
 
 # Where no kernel log can be read (status 3, and it said why) the story is played instead.
 # Ctrl-C reaches the watcher by itself, though shells hide it from what runs beside them (env);
@@ -46,6 +46,11 @@ bench: $(READY)-dev
 fuzz: $(READY)-fuzz
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+# Real kernels, really locked (docs/lab.md). FULL=1 boots all of them and rewrites that page,
+# REFRESH=1 rewrites tests/corpus/lab-*.
+lab: $(READY)-lab
+	FULL=$(FULL) REFRESH=$(REFRESH) $(BIN)/python -m pytest tests/lab $(ARGS)
+
 $(READY): pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV)
 	@touch $@
@@ -56,6 +61,10 @@ $(READY)-dev: pyproject.toml .ci/setup
 
 $(READY)-fuzz: pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV) dev fuzz
+	@touch $(READY) $(READY)-dev $@
+
+$(READY)-lab: pyproject.toml .ci/setup
+	@.ci/setup $(PYTHON) $(VENV) dev lab
 	@touch $(READY) $(READY)-dev $@
 
 clean:

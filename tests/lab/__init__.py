@@ -1,0 +1,1 @@
+"""The lab: real Debian kernels under QEMU, really locked down, really provoked."""
