@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from watcher.errors import SourceError
+from watcher.feed import Source as Resumable
 from watcher.follow import Source
-from watcher.host import this_host
+from watcher.host import now_us, this_host
 from watcher.rules import Pack
 
-SourceKind = Literal["auto", "journal", "kmsg"]
+SourceKind = Literal["auto", "both", "journal", "kmsg"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,74 @@ class Wish:
     directory: str | None = None
     namespace: str | None = None
     since: int | Literal["boot", "now"] = "boot"
+
+
+RECOVERED_DAYS: Final = 7
+"""How far back the journal is read again after the store was set aside."""
+
+Places = Mapping[str, str | None]
+
+
+def followed(
+    wish: Wish, pack: Pack, places: Places, *, recover: bool = False
+) -> tuple[list[Resumable], str]:
+    """Open the logs that a daemon follows, each where `places` (by name) says it stopped.
+
+    Both where both can be read: /dev/kmsg tells first and knows who wrote a line, the journal
+    knows the past. Raises SourceError if nothing can be read, or not all that was asked for.
+    """
+    alone = wish.directory or wish.namespace
+    wanted = ("journal",) if alone else _READ[wish.kind]
+    found: list[Resumable] = []
+    said: list[str] = []
+    for name in wanted:
+        try:
+            found.append(_OPEN[name](wish, pack, places.get(name), recover=recover))
+        except SourceError as error:
+            if wish.kind != "auto" or alone:
+                raise
+            said.append(str(error))
+    if not found:
+        raise SourceError("no kernel log can be read here: " + "; ".join(said))
+    names = " and ".join(each.name for each in found)
+    return found, "; ".join([f"reading {names}", *said])
+
+
+def _followed_journal(wish: Wish, pack: Pack, after: str | None, *, recover: bool) -> Resumable:
+    from watcher.sources.journal import JournalSource, Span
+    from watcher.sources.journal_entry import MISSED
+    from watcher.sources.journal_files import Where
+
+    unseen = None if wish.directory or wish.namespace else _journal_unseen()
+    if unseen and wish.kind == "auto":
+        raise SourceError(unseen)
+    since = now_us() - RECOVERED_DAYS * 86_400_000_000 if recover else None
+    boot = None if recover or wish.directory else this_host().boot_id
+    # From the start of this boot; once there is a place to go on from, every boot after it.
+    span = Span(after=after) if after else Span(boot_id=boot, since_us=since)
+    where = Where(directory=wish.directory, namespace=wish.namespace)
+    return JournalSource(pack.prefilter(MISSED), where, span)
+
+
+def _followed_kmsg(
+    wish: Wish,
+    pack: Pack,
+    after: str | None,
+    *,
+    recover: bool,  # noqa: ARG001 - as its neighbour
+) -> Resumable:
+    from watcher.sources.kmsg import KmsgSource
+
+    return KmsgSource(pack.prefilter(), after=after)
+
+
+_READ: Final = {
+    "auto": ("kmsg", "journal"),
+    "both": ("kmsg", "journal"),
+    "journal": ("journal",),
+    "kmsg": ("kmsg",),
+}
+_OPEN: Final = {"kmsg": _followed_kmsg, "journal": _followed_journal}
 
 
 def live(wish: Wish, pack: Pack) -> tuple[Source, str]:

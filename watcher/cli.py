@@ -214,6 +214,118 @@ def rules_check(paths: tuple[str, ...]) -> int:
     return 2 if told else 0
 
 
+# --- the daemon, its configuration and what it has recorded
+
+_config = click.option("--config", "chosen", metavar="FILE", help="This configuration alone.")
+
+
+@cli.command()
+@_config
+def daemon(chosen: str | None) -> None:
+    """Record events and deliver them to the sinks of config.toml: what the service runs.
+
+    \b
+    Example: lockdown-watcher daemon --config /etc/lockdown-watcher/config.toml
+    """
+    from watcher import config, log
+    from watcher.service import serve
+
+    gc.enable()
+    serve(config.load(chosen), log.logger().info)
+
+
+@cli.group("config")
+def config_group() -> None:
+    """The configuration: what is wrong with it, what it comes to, what it may say."""
+
+
+@config_group.command("check")
+@_config
+def config_check(chosen: str | None) -> int:
+    """Tell every fault at once, with file and line.
+
+    \b
+    Example: lockdown-watcher config check
+    """
+    from watcher import config
+
+    _, faults = config.check(chosen)
+    for fault in faults:
+        _complain(str(fault))
+    click.echo(f"{len(faults)} faults")
+    return 2 if faults else 0
+
+
+@config_group.command("show")
+@_config
+def config_show(chosen: str | None) -> None:
+    """Show every option as it stands, defaults too; secrets are files, and stay there.
+
+    \b
+    Example: lockdown-watcher config show
+    """
+    from watcher import config
+
+    click.echo(config.show(config.load(chosen)))
+
+
+@config_group.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of config.toml.
+
+    \b
+    Example: lockdown-watcher config schema > config.schema.json
+    """
+    import json
+
+    from watcher import config
+
+    click.echo(json.dumps(config.json_schema(), indent=2))
+
+
+@cli.command()
+@click.option("--since", metavar="TIME", help="Recorded since: 2026-11-23, 18:00, -2h, ...")
+@_config
+@_output
+@_verbose
+def events(since: str | None, chosen: str | None, output: Output | None, *, verbose: bool) -> None:
+    """Show what the daemon has recorded.
+
+    \b
+    Example: lockdown-watcher events --since yesterday
+    """
+    from watcher import config, service
+    from watcher.event import Event
+    from watcher.store import Reading
+
+    reading = Reading(service.state_folder(config.load(chosen)))
+    lines = reading.lines(_epoch_us(since) if since else 0)
+    if _wants_json(output):
+        for line in lines:
+            click.echo(line)
+        return
+    write = _writer(output, verbose=verbose)
+    for line in lines:
+        write(Event.model_validate_json(line))
+
+
+@cli.command()
+@_config
+@_output
+def deliveries(chosen: str | None, output: Output | None) -> None:
+    """Show how each sink stands: delivered, waiting, set aside, and what troubles it.
+
+    \b
+    Example: lockdown-watcher deliveries
+    """
+    from watcher import config, service
+    from watcher.sinks import delivery_table
+    from watcher.store import Reading
+
+    reading = Reading(service.state_folder(config.load(chosen)))
+    click.echo(delivery_table.render(reading, as_json=_wants_json(output)))
+
+
 @cli.command()
 def schema() -> None:
     """Print the JSON Schema of an event.

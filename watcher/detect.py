@@ -33,18 +33,30 @@ REMEMBERED: Final = 65_536
 """Lines whose ordinal is kept: more equal lines than this never share a microsecond."""
 
 
+Ordinals = list[tuple[str, str, str, int]]
+"""Boot, stamp and text of lines, and the number of the last that were equal so far."""
+
+
 class Detector:
     """Turns records of one source into events; remembers what it needs to number equal lines."""
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, ordinals: Ordinals | None = None) -> None:
         self._pack = pack
         self._gaps = GapMerger()
-        self._ordinals = _Ordinals()
+        self._ordinals = _Ordinals(ordinals or [])
 
     @property
     def holds_back(self) -> bool:
         """Tell whether a gap waits for one that adjoins it; `flush` gives it."""
         return self._gaps.waiting
+
+    def use(self, pack: Pack) -> None:
+        """Go on with other rules."""
+        self._pack = pack
+
+    def ordinals(self) -> Ordinals:
+        """Give the numbers of the newest lines, for a Detector that goes on from here."""
+        return self._ordinals.newest()
 
     def events(self, item: Record | Gap) -> Iterator[Event]:
         """Give the events of one record or gap; a gap waits for those that adjoin it."""
@@ -127,11 +139,26 @@ def _stamp(record: Record) -> str:
     return " ".join("" if part is None else str(part) for part in parts)
 
 
+_NEWEST: Final = 256
+"""Different lines of one microsecond that a restart remembers."""
+
+
 class _Ordinals:
     """Number equal lines of the same microsecond from 0; forgets the oldest beyond a bound."""
 
-    def __init__(self) -> None:
-        self._last: OrderedDict[_LineKey, int] = OrderedDict()
+    def __init__(self, known: Ordinals) -> None:
+        self._last: OrderedDict[_LineKey, int] = OrderedDict(
+            ((boot, stamp, text), ordinal) for boot, stamp, text, ordinal in known
+        )
+
+    def newest(self) -> Ordinals:
+        """Give those of the newest microsecond: a restart may fall between two equal lines."""
+        found: Ordinals = []
+        for key in reversed(self._last):
+            if len(found) == _NEWEST or (found and key[:2] != tuple(found[0][:2])):
+                break
+            found.append((*key, self._last[key]))
+        return found[::-1]
 
     def next(self, key: _LineKey) -> int:
         ordinal = self._last.pop(key, -1) + 1

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -63,20 +63,20 @@ class Sink(Protocol):
     """Where events go. One thread calls it, and never two batches at once."""
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
-        """Try once to deliver; give a verdict for each event, in order. Raises nothing else
-        than what is a bug; returns within the timeout of its options."""
+        """Try once to deliver; give a verdict for each event, in order.
+
+        Raises only what is a bug; returns within the timeout of its options.
+        """
 
     def close(self) -> None:
         """Let go of files and connections; called once, also after a failure."""
 
 
-Encoding = Literal["native", "ecs", "ocsf", "cef"]
-
-
 class SinkOptions(BaseModel):
     """What every sink is told in [[sink]]."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A secret that somebody wrote into the config all the same must not come back in an error.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     kind: str
     name: str = Field(default="", description="how it is called in messages; the kind by default")

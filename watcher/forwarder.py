@@ -1,0 +1,167 @@
+"""Carries the store's events to one sink: in order, one batch at a time, until it has them.
+
+A sink only says what became of a batch (sinks/sink.py); what follows from that is decided here.
+One thread for each sink, so that a slow or hung receiver delays neither reading nor other sinks.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from watcher.host import now_us
+from watcher.outbox import Outbox
+from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
+
+FIRST_WAIT_S: Final = 1.0
+LONGEST_WAIT_S: Final = 300.0
+LONGEST_ASKED_S: Final = 3600.0
+"""A Retry-After beyond this is not believed."""
+
+
+@dataclass
+class Backoff:
+    """How long to wait before the next try: at random, up to a bound that doubles.
+
+    Full jitter, so that ten thousand hosts do not come back in the same second.
+    """
+
+    tries: int = 0
+
+    def next_s(self, asked_s: float | None) -> float:
+        """Count one more failure; give seconds to wait, never less than the receiver asked."""
+        bound = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(self.tries, 16))
+        self.tries += 1
+        asked = min(max(asked_s or 0.0, 0.0), LONGEST_ASKED_S)
+        return asked + random.uniform(0.0, bound)  # noqa: S311 - spreads load, keeps no secret
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one delivery came to: a prefix of the batch that is dealt with, and why it ended."""
+
+    delivered: list[Parcel]
+    parked: list[tuple[Parcel, str]]
+    retry: Retry | None
+
+
+class Forwarder:
+    """The thread of one sink. `say` gets one line a change of state, for the log."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - it stands between sink, store, log and main thread
+        self,
+        name: str,
+        open_sink: Callable[[], Sink],
+        open_outbox: Callable[[], Outbox],
+        batch: int,
+        say: Callable[[str], None],
+        died: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self._open_sink, self._open_outbox = open_sink, open_outbox
+        self._batch, self._say, self._died = batch, say, died
+        self._bell = threading.Event()
+        self._stopping = threading.Event()
+        self._backoff = Backoff()
+        self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
+        self.failure: str | None = None
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Tell that there is something new in the store."""
+        self._bell.set()
+
+    def stop(self) -> None:
+        """Ask it to end after the delivery under way; `join` waits for that."""
+        self._stopping.set()
+        self._bell.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end; tell whether it came. What is left behind dies with the process."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            outbox, sink = self._open_outbox(), self._open_sink()
+            try:
+                self._forward(outbox, sink)
+            finally:
+                sink.close()
+                outbox.close()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the daemon must know
+            self.failure = f"{type(error).__name__}: {error}"
+        if not self._stopping.is_set():
+            self._died()
+
+    def _forward(self, outbox: Outbox, sink: Sink) -> None:
+        while not self._stopping.is_set():
+            self._bell.clear()
+            batch = outbox.waiting(self._batch)
+            if not batch:
+                self._bell.wait()
+                continue
+            load = self._carry(sink, batch)
+            try:
+                outbox.settle(load.delivered, load.parked, now_us())
+                self._tell(load, outbox)
+            except sqlite3.OperationalError as error:
+                load = Load([], [], Retry(f"the store cannot be written: {error}"))
+            if load.retry:
+                self._stopping.wait(self._backoff.next_s(load.retry.after_s))
+            else:
+                self._backoff.tries = 0
+
+    def _tell(self, load: Load, outbox: Outbox) -> None:
+        for parcel, reason in load.parked:
+            self._say(f"sink {self.name}: event {parcel.id} was set aside: {reason}")
+        if load.retry:
+            outbox.failed(load.retry.reason)
+            if self._backoff.tries == 0:
+                self._say(f"sink {self.name}: {load.retry.reason}; trying again")
+        elif self._backoff.tries:
+            self._say(f"sink {self.name}: delivers again")
+
+    def _carry(self, sink: Sink, batch: Sequence[Parcel]) -> Load:
+        verdicts = _asked(sink, batch)
+        if len(batch) > 1 and all(isinstance(each, Refused) for each in verdicts):
+            # One bad event can spoil a whole request: alone, the others may well pass.
+            verdicts = self._one_by_one(sink, batch)
+        return _load(batch, verdicts)
+
+    def _one_by_one(self, sink: Sink, batch: Sequence[Parcel]) -> list[Verdict]:
+        verdicts: list[Verdict] = []
+        for parcel in batch:
+            if self._stopping.is_set():
+                break
+            verdicts += _asked(sink, [parcel])
+            if isinstance(verdicts[-1], Retry):
+                break
+        return verdicts
+
+
+def _asked(sink: Sink, batch: Sequence[Parcel]) -> list[Verdict]:
+    try:
+        return sink.deliver(batch)
+    except Exception as error:  # noqa: BLE001 - a bug in a sink must not stop it for good
+        return [Retry(f"a bug in this sink: {type(error).__name__}: {error}")] * len(batch)
+
+
+def _load(batch: Sequence[Parcel], verdicts: Sequence[Verdict]) -> Load:
+    """Take verdicts up to the first Retry: what comes after it would be out of order."""
+    load = Load([], [], None)
+    for parcel, verdict in zip(batch, verdicts, strict=False):
+        if isinstance(verdict, Retry):
+            return Load(load.delivered, load.parked, verdict)
+        if isinstance(verdict, Delivered):
+            load.delivered.append(parcel)
+        else:
+            load.parked.append((parcel, verdict.reason))
+    return load

@@ -1,0 +1,215 @@
+"""One HTTP POST, bounded in time and size, and what its answer means.
+
+httpcore2 does the protocol and is imported when a sink needs it. Redirects are not followed, the
+environment is not looked at for proxies, and no answer is decompressed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from watcher import __version__
+from watcher.errors import UsageError
+from watcher.sinks.network import Credential, Deadline, NetworkOptions, reason_of, tls_context
+from watcher.sinks.plain import plain
+from watcher.sinks.sink import Delivered, Refused, Retry, Verdict
+
+if TYPE_CHECKING:
+    import httpcore2
+
+LONGEST_ANSWER: Final = 65_536
+"""Bytes of an answer that are read, if a sink does not want more."""
+
+_QUOTED: Final = 300
+_LONGEST_WAIT_S: Final = 86_400.0
+_NOT_THE_EVENT: Final = {
+    401: "the credentials are missing, wrong or expired",
+    403: "these credentials may not do this",
+    404: "there is nothing at this address: look at url",
+    407: "the proxy wants credentials (proxy_login_file)",
+}
+"""4xx that tell of us, not of the event: with these nothing may be set aside."""
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be http://HOST... or https://HOST...")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a password: credentials come from files")
+    return url
+
+
+HttpUrl = Annotated[str, AfterValidator(_address)]
+
+
+class HttpOptions(NetworkOptions):
+    """What every sink that speaks HTTP is told."""
+
+    url: HttpUrl = Field(description="where to: http://HOST[:PORT][/PATH] or https://...")
+    proxy: HttpUrl | None = Field(
+        default=None,
+        description="an HTTP proxy to go through; proxies in the environment are not used",
+    )
+    proxy_login_file: str | None = Field(
+        default=None, description="a file or systemd credential with USER:PASSWORD for the proxy"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the receiver said: status, headers in lower case, the first bytes of the body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    whole: bool
+
+    def json(self) -> Any:
+        """Give the body as data; None if it is no JSON or was too long to be read whole."""
+        try:
+            return json.loads(self.body) if self.whole else None
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def after_s(self) -> float | None:
+        """Give how long the receiver asks to be left alone (Retry-After), in seconds."""
+        return _retry_after(self.headers.get("retry-after", ""))
+
+    @property
+    def quoted(self) -> str:
+        """Give the beginning of the body, harmless, for a reason."""
+        return quoted(self.body.decode("utf-8", "replace"))
+
+    def verdict(self) -> Verdict:
+        """Give what the status alone says of all that was sent."""
+        if 200 <= self.status <= 299:  # noqa: PLR2004 - HTTP's own number
+            return Delivered()
+        said = f"HTTP {self.status}" + (f", {self.quoted}" if self.quoted else "")
+        if self.status in _NOT_THE_EVENT:
+            return Retry(f"{said}; {_NOT_THE_EVENT[self.status]}", self.after_s)
+        if 300 <= self.status <= 399:  # noqa: PLR2004
+            where = quoted(self.headers.get("location", "nowhere"))
+            return Retry(f"HTTP {self.status} to {where}: not followed, correct url", self.after_s)
+        if self.status in {408, 425, 429} or not 400 <= self.status <= 499:  # noqa: PLR2004
+            return Retry(said, self.after_s)
+        return Refused(said)
+
+
+def quoted(text: str) -> str:
+    """Give the beginning of what a stranger wrote, on one harmless line."""
+    short = " ".join(text[: 2 * _QUOTED].split())
+    return plain(short[:_QUOTED])
+
+
+def _retry_after(value: str) -> float | None:
+    try:
+        seconds = float(value) if value[:1].isdigit() else _seconds_until(value)
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return min(max(0.0, seconds), _LONGEST_WAIT_S)
+
+
+def _seconds_until(date: str) -> float:
+    return parsedate_to_datetime(date).timestamp() - time.time()
+
+
+class HttpClient:
+    """Posts to one receiver over a connection that is kept. Not for two threads at once."""
+
+    def __init__(self, options: HttpOptions, headers: dict[str, str]) -> None:
+        """Raises UsageError if the library or a file is missing."""
+        try:
+            import httpcore2
+        except ImportError:
+            raise UsageError(
+                f"sink {options.name or options.kind}: needs httpcore2:"
+                " pip install 'lockdown-watcher[siem]'"
+            ) from None
+        from watcher.sinks.http_deadline import DeadlineBackend
+
+        self._errors = (
+            httpcore2.NetworkError,
+            httpcore2.TimeoutException,
+            httpcore2.ProtocolError,
+            httpcore2.ProxyError,
+            httpcore2.UnsupportedProtocol,
+            OSError,
+        )
+        self._backend = DeadlineBackend()
+        self._timeout_s = options.timeout_s
+        self._headers = {"User-Agent": f"lockdown-watcher/{__version__}"} | headers
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=tls_context(options),
+            proxy=_proxy(options),
+            max_connections=1,
+            network_backend=self._backend,
+        )
+
+    def deadline(self) -> Deadline:
+        """Give the deadline of a delivery that begins now."""
+        return Deadline(self._timeout_s)
+
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: dict[str, str],
+        deadline: Deadline,
+        most: int = LONGEST_ANSWER,
+    ) -> Answer | Retry:
+        """Post once; give the answer with `most` bytes of its body, or why there is none."""
+        self._backend.deadline = deadline
+        try:
+            with self._pool.stream(
+                "POST", url, headers=list((self._headers | headers).items()), content=body
+            ) as response:
+                return _answer(response, most)
+        except self._errors as error:
+            return Retry(f"{_place(url)}: {_cause(error)}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._pool.close()
+
+
+def _proxy(options: HttpOptions) -> httpcore2.Proxy | None:
+    import httpcore2
+
+    if options.proxy is None:
+        return None
+    if options.proxy_login_file is None:
+        return httpcore2.Proxy(options.proxy)
+    user, _, password = Credential(options.proxy_login_file).read().partition(":")
+    return httpcore2.Proxy(options.proxy, auth=(user, password))
+
+
+def _answer(response: httpcore2.Response, most: int) -> Answer:
+    headers = {name.lower().decode(): value.decode("latin-1") for name, value in response.headers}
+    body = bytearray()
+    for chunk in response.iter_stream():
+        body += chunk
+        if len(body) > most:
+            return Answer(response.status, headers, bytes(body[:most]), whole=False)
+    return Answer(response.status, headers, bytes(body), whole=True)
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _cause(error: BaseException) -> str:
+    """Say why; httpcore2's errors wrap the operating system's or OpenSSL's."""
+    inner = error.__cause__ or error.__context__
+    if "Timeout" in type(error).__name__:
+        return "timed out"
+    return reason_of(inner if isinstance(inner, OSError) else error)

@@ -1,0 +1,68 @@
+"""OpenTelemetry: logs over OTLP/HTTP in JSON, to a Collector or whatever speaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from watcher.encodings import json_text
+from watcher.encodings.otlp import otlp
+from watcher.sinks.http_client import Answer, HttpClient, HttpOptions, quoted
+from watcher.sinks.network import Credential, reason_of
+from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
+
+
+class Options(HttpOptions):
+    """A receiver of OTLP/HTTP; /v1/logs is added to a url without a path."""
+
+    kind: Literal["otlp"]
+    token_file: str | None = Field(
+        default=None, description="a file or systemd credential with the bearer token"
+    )
+
+
+def open_sink(options: Options) -> Sink:
+    """Open the sink; nothing is sent yet. Raises UsageError for what is missing."""
+    return _Otlp(options)
+
+
+class _Otlp:
+    def __init__(self, options: Options) -> None:
+        path = urlsplit(options.url).path
+        self._url = options.url if path.strip("/") else f"{options.url.rstrip('/')}/v1/logs"
+        self._token = Credential(options.token_file) if options.token_file else None
+        self._client = HttpClient(options, {"Content-Type": "application/json"})
+
+    def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
+        deadline = self._client.deadline()
+        try:
+            headers = {"Authorization": f"Bearer {self._token.read()}"} if self._token else {}
+        except OSError as error:
+            return [Retry(reason_of(error))] * len(batch)
+        body = json_text(otlp([parcel.event for parcel in batch])).encode()
+        answer = self._client.post(self._url, body, headers, deadline)
+        return [answer if isinstance(answer, Retry) else _verdict(answer)] * len(batch)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _verdict(answer: Answer) -> Verdict:
+    """A receiver that took a part does not say which: refused, so that each is tried alone."""
+    verdict = answer.verdict()
+    rejected, why = _rejected(answer.json())
+    if isinstance(verdict, Delivered) and rejected:
+        return Refused(f"rejected {rejected}: {why}")
+    return verdict
+
+
+def _rejected(said: Any) -> tuple[int, str]:
+    """How many records were rejected (int64: JSON may write it as text), and why."""
+    partial = said.get("partialSuccess") if isinstance(said, dict) else None
+    if not isinstance(partial, dict):
+        return 0, ""
+    count = str(partial.get("rejectedLogRecords", 0))
+    return int(count) if count.isdecimal() else 0, quoted(str(partial.get("errorMessage", "")))

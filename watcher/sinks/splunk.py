@@ -1,0 +1,145 @@
+"""Splunk's HTTP Event Collector (HEC), with indexer acknowledgement where the token has it.
+
+Without acknowledgement a 200 means that the events look valid; with it a batch is delivered when
+the indexers have it, and what is not acknowledged in time is sent again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from watcher.encodings import Encoding, Event, document, json_text, line
+from watcher.encodings.common import epoch_us, moment
+from watcher.sinks.http_client import Answer, HttpClient, HttpOptions
+from watcher.sinks.network import Credential, Deadline, reason_of
+from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
+
+_COLLECTOR: Final = "/services/collector"
+_FIRST_LOOK_S: Final = 0.05
+_SLOWEST_LOOK_S: Final = 2.0
+_NOT_THE_EVENT: Final = {
+    1: "the token is switched off",
+    7: "the token may not write to this index",
+    10: "the token wants a channel",
+    11: "the channel is not valid",
+    14: "acknowledgement is off for this token",
+}
+"""HEC codes that come as 4xx and tell of the token, not of the event."""
+
+
+class Options(HttpOptions):
+    """An HTTP Event Collector: its address, its token and what its events are called there."""
+
+    kind: Literal["splunk"]
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(
+        default=30.0, description="seconds for one delivery, acknowledgement included"
+    )
+    token_file: str = Field(description="a file or systemd credential with the HEC token")
+    encoding: Encoding = Field(default="native", description="native, ecs, ocsf or cef")
+    index: str | None = Field(default=None, description="the index; by default the token's")
+    source: str = Field(default="lockdown-watcher", description="Splunk's source")
+    sourcetype: str = Field(default="lockdown:event", description="Splunk's sourcetype")
+
+
+def open_sink(options: Options) -> Sink:
+    """Open the sink; nothing is sent yet. Raises UsageError for what is missing."""
+    return _Splunk(options)
+
+
+class _Splunk:
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._base = options.url.rstrip("/").removesuffix(_COLLECTOR) + _COLLECTOR
+        self._channel = str(uuid.uuid4())
+        self._token = Credential(options.token_file)
+        self._client = HttpClient(options, {"Content-Type": "application/json"})
+        self._unsure: tuple[list[str], int] | None = None  # ids taken, but not acknowledged
+
+    def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
+        deadline, ids = self._client.deadline(), [parcel.id for parcel in batch]
+        if self._unsure and self._unsure[0] == ids and self._known(self._unsure[1], deadline):
+            self._unsure = None
+            return [Delivered()] * len(batch)
+        self._unsure = None
+        body = "".join(self._envelope(parcel.event) for parcel in batch).encode()
+        answer = self._post("/event", body, deadline)
+        if isinstance(answer, Retry):
+            return [answer] * len(batch)
+        ack = _ack_id(answer)
+        if ack is not None:
+            self._unsure = (ids, ack)
+            return [self._acknowledged(ack, deadline)] * len(batch)
+        return _verdicts(answer, len(batch))
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _post(self, path: str, body: bytes, deadline: Deadline) -> Answer | Retry:
+        try:
+            headers = {
+                "Authorization": f"Splunk {self._token.read()}",
+                "X-Splunk-Request-Channel": self._channel,
+            }
+        except OSError as error:
+            return Retry(reason_of(error))
+        return self._client.post(f"{self._base}{path}", body, headers, deadline)
+
+    def _envelope(self, event: Event) -> str:
+        encoding, host = self._options.encoding, event["host"]["name"]
+        envelope = {
+            "time": epoch_us(moment(event)[0]) / 1_000_000,
+            "source": self._options.source,
+            "sourcetype": self._options.sourcetype,
+            "event": line(encoding, event) if encoding == "cef" else document(encoding, event),
+        }
+        envelope |= {"host": host} if host else {}
+        envelope |= {"index": self._options.index} if self._options.index else {}
+        return json_text(envelope)
+
+    def _acknowledged(self, ack: int, deadline: Deadline) -> Verdict:
+        """Ask until the indexers have it or the time is over, more slowly each time."""
+        pause = _FIRST_LOOK_S
+        while not deadline.over:
+            if self._known(ack, deadline):
+                self._unsure = None
+                return Delivered()
+            deadline.pause(pause)
+            pause = min(2 * pause, _SLOWEST_LOOK_S)
+        return Retry(f"taken, but not acknowledged within {self._options.timeout_s:g} s")
+
+    def _known(self, ack: int, deadline: Deadline) -> bool:
+        path = f"/ack?channel={self._channel}"
+        answer = self._post(path, json_text({"acks": [ack]}).encode(), deadline)
+        said = None if isinstance(answer, Retry) else answer.json()
+        acks = said.get("acks") if isinstance(said, dict) else None
+        return isinstance(acks, dict) and acks.get(str(ack)) is True
+
+
+def _ack_id(answer: Answer) -> int | None:
+    said = answer.json()
+    ack = said.get("ackId") if isinstance(said, dict) else None
+    return ack if isinstance(answer.verdict(), Delivered) and isinstance(ack, int) else None
+
+
+def _verdicts(answer: Answer, sent: int) -> list[Verdict]:
+    """One bad event is refused by its number; the rest goes again, for HEC does not say how far
+    it read (the ids tell what is there twice)."""
+    verdict, said = answer.verdict(), answer.json()
+    if not isinstance(verdict, Refused) or not isinstance(said, dict):
+        return [verdict] * sent
+    if (why := _reason(said)) is not None:
+        return [Retry(f"{verdict.reason}; {why}")] * sent
+    bad = said.get("invalid-event-number")
+    if not isinstance(bad, int) or not 0 <= bad < sent:
+        return [verdict] * sent
+    rest = Retry("sent together with an event that was refused")
+    return [verdict if number == bad else rest for number in range(sent)]
+
+
+def _reason(said: dict[str, Any]) -> str | None:
+    code = said.get("code")
+    return _NOT_THE_EVENT.get(code) if isinstance(code, int) else None

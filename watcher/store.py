@@ -1,0 +1,315 @@
+"""What the daemon knows: events, how far each log was read, what each sink has got.
+
+One SQLite file in WAL mode, a transactional outbox. Events and the position of the source they
+came from are committed together, so that a kill at any instruction leaves both or neither: what is
+read again has the same id and is there already. Each thread has a connection of its own.
+
+synchronous=NORMAL: after a power cut the newest commits may be missing, events and position
+alike, and the journal is read again from there (sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from watcher.errors import StoreError
+from watcher.event import Event
+from watcher.kinds import SEVERITIES
+from watcher.sinks.delivery_table import Delivery
+
+FILE: Final = "events.sqlite3"
+VERSION: Final = 1
+BUSY_S: Final = 5.0
+"""How long one thread waits for another's commit; a commit takes milliseconds."""
+
+_SCHEMA: Final = """
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again, so sinks can count on it
+    id TEXT NOT NULL UNIQUE,
+    recorded_us INTEGER NOT NULL,
+    severity INTEGER NOT NULL,
+    line TEXT NOT NULL
+) STRICT;
+CREATE TABLE positions (source TEXT PRIMARY KEY, position TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE sinks (
+    name TEXT PRIMARY KEY,
+    number INTEGER NOT NULL DEFAULT 0,  -- all events up to this one are dealt with
+    delivered INTEGER NOT NULL DEFAULT 0,
+    retries INTEGER NOT NULL DEFAULT 0,
+    trouble TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE parked (
+    sink TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    parked_us INTEGER NOT NULL,
+    PRIMARY KEY (sink, number)
+) STRICT, WITHOUT ROWID;
+"""
+_MIGRATIONS: Final[Mapping[int, str]] = {}
+"""From a version to the next, by the older one."""
+
+
+class Store:
+    """The daemon's own, writing connection. Raises StoreError where the file cannot be used."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        self._lock = _locked(folder)
+        self.set_aside: str | None = None
+        try:
+            self._db = self._opened()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            return _checked(self.path)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise StoreError(f"{self.path}: {error}") from error
+            self.set_aside = _set_aside(self.path)
+            return _checked(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and let another daemon have it."""
+        self._db.close()
+        os.close(self._lock)
+
+    # --- what the sources bring
+
+    def commit(self, events: Sequence[Event], positions: Mapping[str, str], now_us: int) -> int:
+        """Record events and positions together; give how many events were not there yet.
+
+        Raises sqlite3.OperationalError where it cannot be written now (a full disk): then
+        nothing of it was recorded, and the same call may be made again.
+        """
+        with transaction(self._db):
+            before = self._db.total_changes
+            self._db.executemany(_INSERT, (_row(event, now_us) for event in events))
+            new = self._db.total_changes - before
+            self._db.executemany(
+                "INSERT INTO positions VALUES (?, ?)"
+                " ON CONFLICT (source) DO UPDATE SET position = excluded.position",
+                positions.items(),
+            )
+        return new
+
+    def position(self, source: str) -> str | None:
+        """Give how far `source` was read, as `commit` was told."""
+        row = self._db.execute(
+            "SELECT position FROM positions WHERE source = ?", (source,)
+        ).fetchone()
+        return row[0] if row else None
+
+    # --- what the sinks take
+
+    def keep_sinks(self, names: Iterable[str]) -> None:
+        """Make `names` the sinks that are waited for; new ones get all that is in the store."""
+        known = list(names)
+        marks = ",".join("?" * len(known))
+        with transaction(self._db):
+            self._db.executemany(
+                "INSERT OR IGNORE INTO sinks (name) VALUES (?)", [(each,) for each in known]
+            )
+            self._db.execute(f"DELETE FROM sinks WHERE name NOT IN ({marks})", known)  # noqa: S608
+
+    # --- what may go
+
+    def prune(self, older_than_us: int) -> int:
+        """Remove events recorded before `older_than_us` that every sink has; give how many."""
+        with transaction(self._db):
+            done = self._db.execute(
+                "DELETE FROM events WHERE recorded_us < ? AND number <= (SELECT"
+                " ifnull(min(number), (SELECT ifnull(max(number), 0) FROM events)) FROM sinks)",
+                (older_than_us,),
+            ).rowcount
+            self._forget_parked()
+        self._db.execute("PRAGMA incremental_vacuum")
+        return done
+
+    def drop_oldest(self, count: int) -> tuple[int, int | None, int | None]:
+        """Remove the `count` oldest events, had or not.
+
+        Give how many some sink had not yet, and when the first and the last of those were
+        recorded (Epoch microseconds).
+        """
+        with transaction(self._db):
+            lost = self._db.execute(
+                "SELECT count(*), min(recorded_us), max(recorded_us) FROM events"
+                " WHERE number IN (SELECT number FROM events ORDER BY number LIMIT ?)"
+                " AND number > (SELECT ifnull(min(number), 9223372036854775807) FROM sinks)",
+                (count,),
+            ).fetchone()
+            self._db.execute(
+                "DELETE FROM events WHERE number IN"
+                " (SELECT number FROM events ORDER BY number LIMIT ?)",
+                (count,),
+            )
+            self._forget_parked()
+        self._db.execute("PRAGMA incremental_vacuum")
+        return int(lost[0]), lost[1], lost[2]
+
+    def _forget_parked(self) -> None:
+        self._db.execute("DELETE FROM parked WHERE number NOT IN (SELECT number FROM events)")
+
+    def bytes_used(self) -> int:
+        """Give how much room events take, without free pages and the write-ahead log."""
+        pages, free, size = (
+            self._db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+    def __len__(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM events").fetchone()[0])
+
+
+_INSERT: Final = (
+    "INSERT OR IGNORE INTO events (id, recorded_us, severity, line) VALUES (?, ?, ?, ?)"
+)
+
+
+def _row(event: Event, now_us: int) -> tuple[str, int, int, str]:
+    return event.id, now_us, SEVERITIES.index(event.severity), event.json_line()
+
+
+# --- reading beside the daemon
+
+
+class Reading:
+    """The store as `events` and `deliveries` see it; never written, and no daemon is needed."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / FILE
+        if not path.is_file():
+            raise StoreError(f"{path}: there is no store: has the daemon ever run?")
+        try:
+            self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            self._db.execute("SELECT 1 FROM events LIMIT 1")
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: cannot be read: {error}") from error
+
+    def lines(self, since_us: int = 0) -> Iterator[str]:
+        """Give the events recorded since then, in order, each as its line of JSON."""
+        found = self._db.execute(
+            "SELECT line FROM events WHERE recorded_us >= ? ORDER BY number", (since_us,)
+        )
+        return (row[0] for row in found)
+
+    def deliveries(self) -> list[Delivery]:
+        """Give how every sink stands."""
+        found = self._db.execute(
+            "SELECT name, delivered, (SELECT count(*) FROM events WHERE number > sinks.number),"
+            " retries, (SELECT count(*) FROM parked WHERE sink = name), trouble"
+            " FROM sinks ORDER BY name"
+        )
+        return [Delivery(*row) for row in found]
+
+    def parked(self, sink: str) -> list[tuple[str, str]]:
+        """Give id and reason of each event that was set aside for `sink`."""
+        return self._db.execute(
+            "SELECT id, reason FROM parked JOIN events USING (number) WHERE sink = ?"
+            " ORDER BY number",
+            (sink,),
+        ).fetchall()
+
+
+# --- the file
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the store's file; transactions are ours to begin and end."""
+    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    db.execute("PRAGMA synchronous = NORMAL")
+    return db
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit what happens inside, or nothing of it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _checked(path: Path) -> sqlite3.Connection:
+    db = connect(path)
+    try:
+        _check(db)
+        _migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _check(db: sqlite3.Connection) -> None:
+    if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise StoreError(f"{path} was written by a newer lockdown-watcher (schema {version})")
+    if version == 0:
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        db.execute("PRAGMA journal_mode = WAL")
+    while version < VERSION:
+        step = _MIGRATIONS[version] if version else _SCHEMA
+        version = version + 1 if version else VERSION
+        db.executescript(f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {version}; COMMIT")
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return error.sqlite_errorname in ("SQLITE_CORRUPT", "SQLITE_NOTADB") or "malformed" in str(
+        error
+    )
+
+
+def _set_aside(path: Path) -> str:
+    """Move a damaged file out of the way, its log with it; give where it went."""
+    number = 1
+    while (target := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
+    return str(target)
+
+
+def _locked(folder: Path) -> int:
+    """Make sure that no other daemon writes here; the lock goes with the process."""
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot keep a store here: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        other = os.pread(lock, 20, 0).decode(errors="replace").strip()
+        os.close(lock)
+        raise StoreError(f"{folder}: another daemon (pid {other}) keeps its store here") from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
