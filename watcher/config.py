@@ -169,8 +169,11 @@ class _Files:
 
 
 def _text(path: Path) -> str:
-    with path.open("rb") as file:
+    # O_NONBLOCK: a FIFO would keep its reader waiting for ever.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
         mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise ValueError("is a directory")
         if not stat.S_ISREG(mode):
             raise ValueError("is no regular file")
         if mode & stat.S_IWOTH:

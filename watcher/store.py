@@ -72,9 +72,9 @@ class Store:
     def _opened(self) -> sqlite3.Connection:
         try:
             return _checked(self.path)
-        except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
-                raise StoreError(f"{self.path}: {error}") from error
+        except sqlite3.OperationalError as error:  # no room, no right
+            raise StoreError(f"{self.path}: {error}") from error
+        except sqlite3.DatabaseError:  # damage, or no database at all
             self.set_aside = _set_aside(self.path)
             return _checked(self.path)
 
@@ -278,12 +278,6 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         step = _MIGRATIONS[version] if version else _SCHEMA
         version = version + 1 if version else VERSION
         db.executescript(f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {version}; COMMIT")
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return error.sqlite_errorname in ("SQLITE_CORRUPT", "SQLITE_NOTADB") or "malformed" in str(
-        error
-    )
 
 
 def _set_aside(path: Path) -> str:

@@ -15,7 +15,7 @@ from watcher.encodings.common import Event, whole
 from watcher.encodings.ecs import ecs
 from watcher.encodings.ocsf import ocsf
 
-__all__ = ["DocumentEncoding", "Encoding", "Event", "document", "line"]
+__all__ = ["DocumentEncoding", "Encoding", "Event", "document", "json_text", "line"]
 
 DocumentEncoding = Literal["native", "ecs", "ocsf"]
 """Encodings that are JSON objects."""

@@ -15,8 +15,8 @@ NOTE: Final = "shortened for this receiver; lockdown-watcher events has the whol
 
 def brief(event: Event) -> dict[str, Any]:
     """Give the event with each text cut to KEPT characters and a warning that tells of it."""
-    warnings = [_short(text) for text in event["warnings"][:_MANY]]
-    return _short(event) | {"warnings": [*warnings, NOTE]}
+    short = {name: _short(value) for name, value in event.items()}
+    return short | {"warnings": [*short["warnings"], NOTE]}
 
 
 _MANY: Final = 16

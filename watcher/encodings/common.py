@@ -105,4 +105,4 @@ def _pruned(value: Any) -> Any:
 
 def _absent(value: Any) -> bool:
     """An empty text is a fact (a process without a name); an empty list or object is none."""
-    return value is None or value == [] or value == {}
+    return value is None or (isinstance(value, list | dict) and not value)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from watcher import __version__
-from watcher.encodings.common import PRODUCT, Event, epoch_us, own_words, pruned, whole
+from watcher.encodings.common import PRODUCT, Event, epoch_us, own_words, whole
 
 _NUMBERS: Final = {
     "informational": 9, "low": 10, "medium": 13, "high": 17, "critical": 21,
@@ -19,7 +19,7 @@ def otlp(events: list[Event]) -> dict[str, Any]:
     scope = {"name": PRODUCT, "version": __version__}
     hosts: dict[str, list[dict[str, Any]]] = {}
     resources: dict[str, dict[str, Any]] = {}
-    for event in events:
+    for event in map(whole, events):
         key = repr(event["host"])
         resources.setdefault(key, _resource(event["host"]))
         hosts.setdefault(key, []).append(_record(event))
@@ -27,17 +27,14 @@ def otlp(events: list[Event]) -> dict[str, Any]:
         {"resource": resources[key], "scopeLogs": [{"scope": scope, "logRecords": records}]}
         for key, records in hosts.items()
     ]
-    return whole({"resourceLogs": logs})
+    return {"resourceLogs": logs}
 
 
 def _resource(host: Event) -> dict[str, Any]:
-    names = {
-        "service.name": PRODUCT,
-        "os.type": "linux",
-        "host.name": host["name"],
-        "host.id": host["machine_id"],
+    names = {"service.name": PRODUCT, "os.type": "linux"}
+    return {
+        "attributes": _attributes(names, {"host.name": host["name"], "host.id": host["machine_id"]})
     }
-    return {"attributes": _attributes(pruned(names))}
 
 
 def _record(event: Event) -> dict[str, Any]:
@@ -49,13 +46,15 @@ def _record(event: Event) -> dict[str, Any]:
         "severityText": event["severity"],
         "eventName": f"linux.{event['kind']}",
         "body": {"stringValue": event["message"]},
-        "attributes": _attributes({
-            "log.record.uid": event["id"],
-            **({} if event["process"]["pid"] is None else {"process.pid": event["process"]["pid"]}),
-            **dict(_leaves("lockdown_watcher", pruned(own_words(event)))),
-            **dict(_leaves("lockdown_watcher.host", pruned({"boot_id": event["host"]["boot_id"]}))),
-        }),
-    }  # fmt: skip
+        "attributes": _attributes(
+            {
+                "log.record.uid": event["id"],
+                "process.pid": event["process"]["pid"],
+                "lockdown_watcher.host.boot_id": event["host"]["boot_id"],
+            },
+            dict(_leaves("lockdown_watcher", own_words(event))),
+        ),
+    }
 
 
 def _nanoseconds(stamp: str) -> str:
@@ -66,20 +65,26 @@ def _leaves(prefix: str, part: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in part.items():
         if isinstance(value, Mapping):
             yield from _leaves(f"{prefix}.{name}", value)
-        else:
+        elif value != []:
             yield f"{prefix}.{name}", value
 
 
-def _attributes(part: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": name, "value": _value(value)} for name, value in part.items()]
+def _attributes(*parts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Key and value of all that is known."""
+    return [
+        {"key": name, "value": _value(value)}
+        for part in parts
+        for name, value in part.items()
+        if value is not None
+    ]
 
 
 def _value(value: Any) -> dict[str, Any]:
     """An AnyValue; whole numbers are text, for JSON's own end at 2**53."""
+    if isinstance(value, str):
+        return {"stringValue": value}
     if isinstance(value, Mapping):
         return {"kvlistValue": {"values": _attributes(value)}}
     if isinstance(value, list):
         return {"arrayValue": {"values": [_value(item) for item in value]}}
-    if isinstance(value, bool):
-        return {"boolValue": value}
-    return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}
+    return {"boolValue": value} if isinstance(value, bool) else {"intValue": str(value)}

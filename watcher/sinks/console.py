@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import IO, Final
+from typing import IO, Final, Literal
 
 import click
+from pydantic import Field
 
 from watcher.event import Event
 from watcher.kinds import Severity
 from watcher.sinks.plain import plain
+from watcher.sinks.sink import Delivered, Parcel, Retry, SinkOptions, Verdict
 
 _COLOURS: Final[dict[Severity, dict[str, object]]] = {
     "informational": {"fg": "cyan"},
@@ -143,3 +146,42 @@ def _place(event: Event) -> str:
     if origin.seq is not None:
         where = f"{where}, record {origin.seq}"
     return where if origin.cursor is None else f"{where}, cursor {origin.cursor}"
+
+
+# --- as a sink of the daemon
+
+
+class Options(SinkOptions):
+    """Events on standard output, which a container's runtime or systemd collects."""
+
+    kind: Literal["console"]
+    output: Literal["human", "json"] = Field(
+        default="json", description="json: JSON Lines; human: for people"
+    )
+
+
+def open_sink(options: Options) -> ConsoleSink:
+    """Make the sink."""
+    return ConsoleSink(options, sys.stdout)
+
+
+class ConsoleSink:
+    """Writes batches to a stream."""
+
+    def __init__(self, options: Options, stream: IO[str]) -> None:
+        self._stream = stream
+        json_lines, people = JsonLines(stream), Console(stream, colour=False, verbose=False)
+        self._write = json_lines.write if options.output == "json" else people.write
+
+    def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
+        """Write the batch; give a verdict for each event."""
+        try:
+            for parcel in batch:
+                self._write(Event.model_validate_json(parcel.line))
+            self._stream.flush()
+        except OSError as error:
+            return [Retry(f"standard output: {error.strerror}")] * len(batch)
+        return [Delivered()] * len(batch)
+
+    def close(self) -> None:
+        """The stream is not ours to close."""

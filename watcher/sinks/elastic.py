@@ -61,14 +61,13 @@ class _Elastic:
         self._client = HttpClient(options, {"Content-Type": "application/x-ndjson"})
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
-        deadline = self._client.deadline()
         try:
             headers = self._authorization()
         except OSError as error:
             return [Retry(reason_of(error))] * len(batch)
         body = "".join(self._action(parcel) for parcel in batch).encode()
         most = _LONGEST_ITEM * (len(batch) + 1)
-        answer = self._client.post(self._url, body, headers, deadline, most)
+        answer = self._client.post(self._url, body, headers, self._client.deadline(), most)
         if isinstance(answer, Retry):
             return [answer] * len(batch)
         return _verdicts(answer, len(batch))
@@ -94,7 +93,10 @@ def _verdicts(answer: Answer, sent: int) -> list[Verdict]:
     if not isinstance(verdict, Delivered):
         return [verdict] * sent
     said = answer.json()
-    items = said.get("items") if isinstance(said, dict) else None
+    said = said if isinstance(said, dict) else {}
+    if said.get("errors") is False:
+        return [Delivered()] * sent
+    items = said.get("items")
     if not isinstance(items, list) or len(items) != sent:
         return [Retry(f"no bulk answer for {sent} events: {answer.quoted}")] * sent
     return [_of_item(item) for item in items]
@@ -102,7 +104,8 @@ def _verdicts(answer: Answer, sent: int) -> list[Verdict]:
 
 def _of_item(item: Any) -> Verdict:
     result = item.get("create") if isinstance(item, dict) else None
-    status = result.get("status") if isinstance(result, dict) else None
+    result = result if isinstance(result, dict) else {}
+    status = result.get("status")
     if not isinstance(status, int):
         return Retry("an item of the bulk answer has no status")
     if status == _ALREADY_THERE or 200 <= status <= 299:  # noqa: PLR2004

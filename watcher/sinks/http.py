@@ -43,12 +43,12 @@ class _Http:
         self._client = HttpClient(options, {"Content-Type": _TYPES[options.format]})
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
-        deadline = self._client.deadline()
         try:
             headers = self._authorization()
         except OSError as error:
             return [Retry(reason_of(error))] * len(batch)
-        answer = self._client.post(self._options.url, self._body(batch), headers, deadline)
+        body = self._body(batch)
+        answer = self._client.post(self._options.url, body, headers, self._client.deadline())
         return [answer if isinstance(answer, Retry) else answer.verdict()] * len(batch)
 
     def close(self) -> None:

@@ -37,13 +37,12 @@ class _Otlp:
         self._client = HttpClient(options, {"Content-Type": "application/json"})
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
-        deadline = self._client.deadline()
         try:
             headers = {"Authorization": f"Bearer {self._token.read()}"} if self._token else {}
         except OSError as error:
             return [Retry(reason_of(error))] * len(batch)
         body = json_text(otlp([parcel.event for parcel in batch])).encode()
-        answer = self._client.post(self._url, body, headers, deadline)
+        answer = self._client.post(self._url, body, headers, self._client.deadline())
         return [answer if isinstance(answer, Retry) else _verdict(answer)] * len(batch)
 
     def close(self) -> None:

@@ -60,12 +60,13 @@ class _Splunk:
         self._unsure: tuple[list[str], int] | None = None  # ids taken, but not acknowledged
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
-        deadline, ids = self._client.deadline(), [parcel.id for parcel in batch]
+        ids = [parcel.id for parcel in batch]
+        body = "".join(self._envelope(parcel.event) for parcel in batch).encode()
+        deadline = self._client.deadline()
         if self._unsure and self._unsure[0] == ids and self._known(self._unsure[1], deadline):
             self._unsure = None
             return [Delivered()] * len(batch)
         self._unsure = None
-        body = "".join(self._envelope(parcel.event) for parcel in batch).encode()
         answer = self._post("/event", body, deadline)
         if isinstance(answer, Retry):
             return [answer] * len(batch)
@@ -126,8 +127,10 @@ def _ack_id(answer: Answer) -> int | None:
 
 
 def _verdicts(answer: Answer, sent: int) -> list[Verdict]:
-    """One bad event is refused by its number; the rest goes again, for HEC does not say how far
-    it read (the ids tell what is there twice)."""
+    """Refuse one bad event by its number and send the rest again.
+
+    HEC does not say how much of it was taken; an event twice (its id tells) is better than none.
+    """
     verdict, said = answer.verdict(), answer.json()
     if not isinstance(verdict, Refused) or not isinstance(said, dict):
         return [verdict] * sent
