@@ -137,3 +137,36 @@ def _requests(sock: socket.socket) -> Iterator[Request]:
             headers: dict[str, Any] = {name.lower(): value for name, value in pairs}
             body = stream.read(int(headers.get("content-length", 0)))
             yield Request(first.decode().split(" ")[1], headers, body)
+
+
+@contextlib.contextmanager
+def tunnel(url: str) -> Iterator[str]:
+    """A proxy that opens a tunnel to `url` for whoever asks with CONNECT; gives its address."""
+    host, port = url.split("//")[1].split(":")
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = server.accept()
+                with client, socket.create_connection((host, int(port))) as target:
+                    head = client.recv(65_536)
+                    assert head.startswith(f"CONNECT {host}:{port} ".encode())
+                    client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                    back = threading.Thread(target=_pump, args=(target, client))
+                    back.start()
+                    _pump(client, target)
+                    back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)

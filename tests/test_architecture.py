@@ -13,7 +13,17 @@ WATCHER = Path(__file__).parent.parent / "watcher"
 MODULES = sorted(WATCHER.rglob("*.py"))
 
 # Who may import what of this package. A name ending in "." stands for a folder.
-MIDDLE = ("kinds", "record", "provenance", "gaps", "lockdown.", "rules.", "event", "detect")
+MIDDLE = (
+    "kinds",
+    "record",
+    "provenance",
+    "gaps",
+    "lockdown.",
+    "rules.",
+    "event",
+    "detect",
+    "encodings.",
+)
 ALLOWED: dict[str, tuple[str, ...]] = {
     "kinds": (),
     "errors": (),
@@ -30,13 +40,23 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "moment": ("errors",),
     "pack": ("", "errors", "rules."),
     "sources.": ("errors", "host", "record", "provenance", "rules.prefilter", "sources."),
-    "sinks.": ("event", "kinds", "explain", "rules.", "sinks."),
+    "encodings.": ("", "kinds", "event", "encodings."),
+    "sinks.": ("", "errors", "event", "kinds", "encodings.", "explain", "rules.", "sinks."),
     "explain": ("detect", "lockdown.", "sources.text"),
-    "choose": ("errors", "host", "follow", "rules.", "sources."),
+    "choose": ("errors", "feed", "host", "follow", "rules.", "sources."),
     "follow": ("detect", "event", "record"),
     "scan": ("errors", "host", "kinds", "detect", "event", "record", "rules.", "sources."),
-    "cli": ("", "errors", "kinds", "event", "choose", "detect", "follow", "log", "pack", "posture",
-            "scan", "explain", "moment", "sinks."),
+    "flood": ("event",),
+    "feed": ("detect", "event", "flood", "record", "rules."),
+    "config": ("errors", "sinks."),
+    "store": ("errors", "event", "kinds", "sinks.delivery_table"),
+    "outbox": ("store", "sinks.sink"),
+    "forwarder": ("host", "outbox", "sinks.sink"),
+    "daemon": ("config", "detect", "errors", "event", "feed", "follow", "forwarder", "host",
+               "kinds", "outbox", "record", "rules.", "sinks.sink", "store"),
+    "service": ("choose", "config", "daemon", "feed", "follow", "pack", "rules.", "store"),
+    "cli": ("", "errors", "kinds", "event", "choose", "config", "detect", "follow", "log", "pack",
+            "posture", "scan", "service", "store", "explain", "moment", "sinks."),
     "__main__": ("cli",),
     "": (),
 }  # fmt: skip
@@ -48,6 +68,10 @@ IMPURE = {
 SHARED_BY_SOURCES = {
     "journal_files", "journal_entry", "journal_text", "kmsg_record", "frames", "frame_patterns",
     "stamps", "months",
+}  # fmt: skip
+# What sinks have in common, or one sink in more files than one.
+SHARED_BY_SINKS = {
+    "sink", "plain", "network", "http_client", "http_deadline", "syslog_message", "syslog_wire",
 }  # fmt: skip
 
 
@@ -110,10 +134,17 @@ def test_sources_know_no_other_source(file: Path) -> None:
     assert not strangers or own == "text", f"{own} imports {strangers}"
 
 
+@pytest.mark.parametrize("file", sorted(WATCHER.glob("sinks/*.py")), ids=name_of)
+def test_sinks_know_no_other_sink(file: Path) -> None:
+    """A sink imports what all share, never another sink."""
+    known = {name.removeprefix("sinks.") for name in ours(file) if name.startswith("sinks.")}
+    assert not known - SHARED_BY_SINKS
+
+
 def test_nothing_is_imported_that_start_up_would_feel() -> None:
-    """pySigma, structlog, re2 and zstandard are imported where needed, never at the top."""
-    slow = {"sigma", "structlog", "re2", "zstandard", "yaml"}
-    may = {"rules.parse", "rules.tree"}
+    """pySigma, structlog, re2, zstandard, httpcore2 are imported where needed, never at the top."""
+    slow = {"sigma", "structlog", "re2", "zstandard", "yaml", "httpcore2"}
+    may = {"rules.parse", "rules.tree", "sinks.http_deadline"}
     for file in MODULES:
         body = ast.parse(file.read_text()).body
         top = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -176,7 +176,13 @@ def test_cef_extension_reads_back(comm: str) -> None:
     extension = re.split(r"(?<!\\)\|", found, maxsplit=7)[7]
     assert "|" not in extension
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202e]", found)
-    shown = comm.replace("|", "\\x7c").replace("\x1b", "\\x1b").replace("\x07", "\\x07")
+    assert '"' not in extension
+    shown = (
+        comm.replace("|", "\\x7c")
+        .replace('"', "\\x22")
+        .replace("\x1b", "\\x1b")
+        .replace("\x07", "\\x07")
+    )
     shown = shown.replace("\x9b", "\\u009b").replace("\u202e", "\\u202e")
     assert unescaped(extension)["sproc"] == shown
     assert "spid" not in unescaped(extension)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -78,7 +79,7 @@ class Run:
             self.died.set,
         )
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Self:
         self.forwarder.start()
         return self
 
@@ -248,7 +249,7 @@ def test_a_broken_store_is_told(store: Store, tmp_path: Path) -> None:
 
 
 def test_the_back_off_is_random_bounded_and_polite(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Full jitter under a bound that doubles to five minutes; Retry-After is believed to an hour."""
+    """Full jitter under a bound that doubles to five minutes; Retry-After counts up to an hour."""
     monkeypatch.undo()
     waits = [Backoff(tries).next_s(None) for tries in range(12) for _ in range(200)]
     assert all(0 <= wait <= LONGEST_WAIT_S for wait in waits)

@@ -19,11 +19,16 @@ from watcher.store import Reading, Store
 PATIENCE_S = 60.0
 
 
-def until(look: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
-    """Wait for it; fails after `patience_s`."""
+def until(
+    look: Callable[[], object],
+    what: str,
+    patience_s: float = PATIENCE_S,
+    why: Callable[[], object] = lambda: "",
+) -> None:
+    """Wait for it; fails after `patience_s`, with what `why` knows."""
     end = time.monotonic() + patience_s
     while not look():
-        assert time.monotonic() < end, f"waited in vain for {what}"
+        assert time.monotonic() < end, f"waited in vain for {what}: {why()}"
         time.sleep(0.01)
 
 
@@ -85,6 +90,11 @@ class Daemon:
             return []
         found = [json.loads(line) for line in Reading(self.state).lines() if mark in line]
         return [event["id"] for event in found]
+
+    def gaps(self) -> list[str]:
+        """Give what it recorded of lines that are missing, which another test may have washed."""
+        found = [json.loads(line) for line in Reading(self.state).lines() if "watch.gap" in line]
+        return [f"{event['title']} ({event['message']})" for event in found]
 
     def __enter__(self) -> Self:
         self.start()

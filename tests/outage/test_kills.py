@@ -54,7 +54,8 @@ class Writer(threading.Thread):
     def _line(self, number: int) -> str:
         if number % (LINES // HITS):
             return f"<6>{self._word} line {number}"
-        return f"<6>Lockdown: {self._word}: hibernation is restricted; see man kernel_lockdown.7 {number}"
+        text = f"{self._word}: hibernation is restricted; see man kernel_lockdown.7 {number}"
+        return f"<6>Lockdown: {text}"
 
 
 @contextlib.contextmanager
@@ -85,7 +86,7 @@ def test_kills_lose_nothing_and_show_nothing_twice(kind: str, tmp_path: Path) ->
             daemon.kill()
         with daemon:
             until(lambda: writer.done, "the writer")
-            until(lambda: len(daemon.recorded(word)) >= HITS, "the store")
+            until(lambda: len(daemon.recorded(word)) >= HITS, "the store", why=daemon.gaps)
             until(lambda: len(bulk.documents) >= len(daemon.recorded("")), "the receiver")
             file = tmp_path / "events.jsonl"
             until(lambda: bytes(daemon.recorded("")[-1], "ascii") in file.read_bytes(), "the file")

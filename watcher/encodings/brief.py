@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from watcher.encodings.common import Event
@@ -25,6 +24,6 @@ _MANY: Final = 16
 def _short(value: Any) -> Any:
     if isinstance(value, str):
         return value if len(value) <= KEPT else value[: KEPT - 1] + "…"
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _short(item) for name, item in value.items()}
     return [_short(item) for item in value[:_MANY]] if isinstance(value, list) else value

@@ -1,8 +1,8 @@
 r"""CEF (ArcSight's Common Event Format, version 0): one line, few words, so the advice stays home.
 
 In the header `\` and `|` are escaped, in the extension `\`, `=` and line breaks. Other controls,
-invisible characters, and in the extension `|` (some receivers split at it wherever it stands)
-are written as \x7c and the like.
+invisible characters are written as \x1b and the like; so are `|` and `"` in the extension, for some
+receivers split at the one wherever it stands, and let the other swallow the fields that follow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ _SHOWN: Final = {code: f"\\\\x{code:02x}" for code in range(0x20)} | {
 }
 _HEADER: Final = _SHOWN | {ord("\\"): r"\\", ord("|"): r"\|"}
 _EXTENSION: Final = _SHOWN | {
-    ord("\\"): r"\\", ord("="): r"\=", ord("\n"): r"\n", ord("\r"): r"\r", ord("|"): r"\\x7c",
+    ord("\\"): r"\\", ord("="): r"\=", ord("\n"): r"\n", ord("\r"): r"\r",
+    ord("|"): r"\\x7c", ord('"'): r"\\x22",
 }  # fmt: skip
 _SEVERITIES: Final = (0, 1, 3, 5, 8, 10)
 

@@ -90,19 +90,19 @@ def pruned(event: Event) -> dict[str, Any]:
 def _whole(value: Any) -> Any:
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return whole({_whole(name): item for name, item in value.items()})
-    return [_whole(item) for item in value] if isinstance(value, list | tuple) else value
+    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def _pruned(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return pruned({_whole(name): item for name, item in value.items()})
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return [_pruned(item) for item in value]
     return _whole(value)
 
 
 def _absent(value: Any) -> bool:
     """An empty text is a fact (a process without a name); an empty list or object is none."""
-    return value is None or (isinstance(value, list | dict) and not value)
+    return value is None or (isinstance(value, (list, dict)) and not value)

@@ -63,7 +63,7 @@ def _nanoseconds(stamp: str) -> str:
 
 def _leaves(prefix: str, part: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in part.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield from _leaves(f"{prefix}.{name}", value)
         elif value != []:
             yield f"{prefix}.{name}", value
@@ -83,7 +83,7 @@ def _value(value: Any) -> dict[str, Any]:
     """An AnyValue; whole numbers are text, for JSON's own end at 2**53."""
     if isinstance(value, str):
         return {"stringValue": value}
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {"kvlistValue": {"values": _attributes(value)}}
     if isinstance(value, list):
         return {"arrayValue": {"values": [_value(item) for item in value]}}

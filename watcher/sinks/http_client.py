@@ -39,9 +39,15 @@ _NOT_THE_EVENT: Final = {
 
 
 def _address(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is no address") from None  # the library's words quote the address
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be http://HOST... or https://HOST...")
+    if not all("!" <= char <= "~" for char in url):
+        raise ValueError("must be ASCII without spaces: write %XX, and xn-- for a host")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold a password: credentials come from files")
     return url
@@ -170,7 +176,11 @@ class HttpClient:
         self._backend.deadline = deadline
         try:
             with self._pool.stream(
-                "POST", url, headers=list((self._headers | headers).items()), content=body
+                "POST",
+                url,
+                headers=list((self._headers | headers).items()),
+                content=body,
+                extensions={"timeout": {"pool": deadline.left()}},
             ) as response:
                 return _answer(response, most)
         except self._errors as error:

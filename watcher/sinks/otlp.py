@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -51,17 +51,11 @@ class _Otlp:
 
 def _verdict(answer: Answer) -> Verdict:
     """A receiver that took a part does not say which: refused, so that each is tried alone."""
-    verdict = answer.verdict()
-    rejected, why = _rejected(answer.json())
-    if isinstance(verdict, Delivered) and rejected:
-        return Refused(f"rejected {rejected}: {why}")
-    return verdict
-
-
-def _rejected(said: Any) -> tuple[int, str]:
-    """How many records were rejected (int64: JSON may write it as text), and why."""
+    verdict, said = answer.verdict(), answer.json()
     partial = said.get("partialSuccess") if isinstance(said, dict) else None
-    if not isinstance(partial, dict):
-        return 0, ""
-    count = str(partial.get("rejectedLogRecords", 0))
-    return int(count) if count.isdecimal() else 0, quoted(str(partial.get("errorMessage", "")))
+    if isinstance(verdict, Delivered) and isinstance(partial, dict):
+        # An int64, which JSON may write as text.
+        count = str(partial.get("rejectedLogRecords", 0))
+        if count.isdecimal() and count.strip("0"):
+            return Refused(quoted(f"rejected {count}: {partial.get('errorMessage', '')}"))
+    return verdict

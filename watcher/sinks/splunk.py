@@ -60,24 +60,31 @@ class _Splunk:
         self._unsure: tuple[list[str], int] | None = None  # ids taken, but not acknowledged
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
-        ids = [parcel.id for parcel in batch]
-        body = "".join(self._envelope(parcel.event) for parcel in batch).encode()
         deadline = self._client.deadline()
-        if self._unsure and self._unsure[0] == ids and self._known(self._unsure[1], deadline):
-            self._unsure = None
-            return [Delivered()] * len(batch)
+        known = self._known_by_now(batch, deadline)
+        rest = batch[known:]
+        return [Delivered()] * known + (self._send(rest, deadline) if rest else [])
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _known_by_now(self, batch: Sequence[Parcel], deadline: Deadline) -> int:
+        """Ask about what was taken last time; give how many of this batch are indexed since."""
+        ids, ack = self._unsure or ([], 0)
         self._unsure = None
+        same = bool(ids) and ids == [parcel.id for parcel in batch[: len(ids)]]
+        return len(ids) if same and self._known(ack, deadline) else 0
+
+    def _send(self, batch: Sequence[Parcel], deadline: Deadline) -> list[Verdict]:
+        body = "".join(self._envelope(parcel.event) for parcel in batch).encode()
         answer = self._post("/event", body, deadline)
         if isinstance(answer, Retry):
             return [answer] * len(batch)
         ack = _ack_id(answer)
-        if ack is not None:
-            self._unsure = (ids, ack)
-            return [self._acknowledged(ack, deadline)] * len(batch)
-        return _verdicts(answer, len(batch))
-
-    def close(self) -> None:
-        self._client.close()
+        if ack is None:
+            return [_verdict(answer)] * len(batch)
+        self._unsure = ([parcel.id for parcel in batch], ack)
+        return [self._acknowledged(ack, deadline)] * len(batch)
 
     def _post(self, path: str, body: bytes, deadline: Deadline) -> Answer | Retry:
         try:
@@ -126,21 +133,15 @@ def _ack_id(answer: Answer) -> int | None:
     return ack if isinstance(answer.verdict(), Delivered) and isinstance(ack, int) else None
 
 
-def _verdicts(answer: Answer, sent: int) -> list[Verdict]:
-    """Refuse one bad event by its number and send the rest again.
+def _verdict(answer: Answer) -> Verdict:
+    """One verdict for all: where one event is bad, HEC does not say how many others it took.
 
-    HEC does not say how much of it was taken; an event twice (its id tells) is better than none.
+    Refused, each is then tried alone; an event twice (its id tells) is better than none.
     """
     verdict, said = answer.verdict(), answer.json()
-    if not isinstance(verdict, Refused) or not isinstance(said, dict):
-        return [verdict] * sent
-    if (why := _reason(said)) is not None:
-        return [Retry(f"{verdict.reason}; {why}")] * sent
-    bad = said.get("invalid-event-number")
-    if not isinstance(bad, int) or not 0 <= bad < sent:
-        return [verdict] * sent
-    rest = Retry("sent together with an event that was refused")
-    return [verdict if number == bad else rest for number in range(sent)]
+    if isinstance(verdict, Refused) and isinstance(said, dict) and (why := _reason(said)):
+        return Retry(f"{verdict.reason}; {why}")
+    return verdict
 
 
 def _reason(said: dict[str, Any]) -> str | None:

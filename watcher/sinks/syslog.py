@@ -26,11 +26,11 @@ _LONGEST_DATAGRAM: Final = 65_507
 
 def _address(text: str) -> str:
     parts = urlsplit(text)
+    _ = parts.port  # raises ValueError for one that is none
     if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
         return text
     if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
         raise ValueError("must be udp://HOST[:PORT], tcp://..., tls://... or unix:///PATH")
-    _ = parts.port  # raises ValueError for one that is none
     return text
 
 
