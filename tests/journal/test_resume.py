@@ -26,7 +26,7 @@ from watcher.sources.journal import JournalSource, Span
 from watcher.sources.journal_files import Where
 from watcher.sources.kmsg import KmsgSource
 
-HIT = "Lockdown: {}: hibernation is restricted; see man kernel_lockdown.7 {}"
+HIT = "Lockdown: {}: hibernation is restricted; see man kernel_lockdown.7 {}\n"
 
 
 def kmsg(after: str | None) -> KmsgSource:
@@ -41,12 +41,13 @@ def journal(where: Where, after: str | None) -> JournalSource:
 
 def said(found: list[Record | Gap], word: str) -> list[str]:
     """Give the last word of the records that hold `word`."""
-    return [each.text.rsplit(" ", 1)[1] for each in records(found) if word in each.text]
+    return [each.text.rsplit(" ", 1)[1].strip() for each in records(found) if word in each.text]
 
 
 def arrived(journald: Journald, text: str) -> None:
     """Wait until journald has written a line it read from /dev/kmsg."""
-    until(lambda: text in journald.journalctl("-o", "cat", "-n", "50"), text)
+    said_there = text.removeprefix("Lockdown: ")  # journald makes that the identifier
+    until(lambda: said_there in journald.journalctl("-o", "cat", "-n", "50"), text)
 
 
 def test_kmsg_goes_on_where_it_stopped(to_kmsg: Callable[..., None]) -> None:
@@ -57,7 +58,7 @@ def test_kmsg_goes_on_where_it_stopped(to_kmsg: Callable[..., None]) -> None:
     assert said(items(first), word) == ["1"]
     place = first.position
     first.close()
-    to_kmsg(HIT.format(word, 2), "<6>nothing", HIT.format(word, 3))
+    to_kmsg(HIT.format(word, 2), "<6>nothing\n", HIT.format(word, 3))
     second = kmsg(place)
     found = items(second)
     assert said(found, word) == ["2", "3"]
@@ -117,15 +118,15 @@ def test_the_journal_goes_on_over_rotation(
     word, where = mark(), Where(namespace=journald.namespace)
     to_kmsg(HIT.format(word, 1))
     first = journal(where, None)
-    arrived(journald, HIT.format(word, 1))
+    arrived(journald, HIT.format(word, 1).strip())
     assert said(items(first), word) == ["1"]
     place = first.position
     first.close()
     to_kmsg(HIT.format(word, 2))
-    arrived(journald, HIT.format(word, 2))
+    arrived(journald, HIT.format(word, 2).strip())
     journald.rotate()
     to_kmsg(HIT.format(word, 3))
-    arrived(journald, HIT.format(word, 3))
+    arrived(journald, HIT.format(word, 3).strip())
     journald.rotate()
     second = journal(where, place)
     found = items(second)
@@ -144,16 +145,16 @@ def test_what_was_vacuumed_meanwhile_is_told(
     """The entry it stopped at and one behind it are gone: a gap, and the rest is read."""
     word, where = mark(), Where(namespace=journald.namespace)
     to_kmsg(HIT.format(word, 1))
-    arrived(journald, HIT.format(word, 1))
+    arrived(journald, HIT.format(word, 1).strip())
     first = journal(where, None)
     items(first)
     place = first.position
     first.close()
     to_kmsg(HIT.format(word, 2))
-    arrived(journald, HIT.format(word, 2))
+    arrived(journald, HIT.format(word, 2).strip())
     journald.rotate()
     to_kmsg(HIT.format(word, 3))
-    arrived(journald, HIT.format(word, 3))
+    arrived(journald, HIT.format(word, 3).strip())
     journald.vacuum()
     second = journal(where, place)
     found = items(second)
