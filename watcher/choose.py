@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from watcher.errors import SourceError
@@ -25,8 +26,8 @@ class Wish:
     since: int | Literal["boot", "now"] = "boot"
 
 
-RECOVERED_DAYS: Final = 7
-"""How far back the journal is read again after the store was set aside."""
+RECOVERED_US: Final = 7 * 86_400_000_000
+"""How far back a journal is read that no place is known of, or no longer."""
 
 Places = Mapping[str, str | None]
 
@@ -39,15 +40,17 @@ def followed(
     Both where both can be read: /dev/kmsg tells first and knows who wrote a line, the journal
     knows the past. Raises SourceError if nothing can be read, or not all that was asked for.
     """
-    alone = wish.directory or wish.namespace
-    wanted = ("journal",) if alone else _READ[wish.kind]
+    wanted = ("journal",) if wish.namespace else _READ[wish.kind]
     found: list[Resumable] = []
     said: list[str] = []
     for name in wanted:
         try:
-            found.append(_OPEN[name](wish, pack, places.get(name), recover=recover))
+            if name == "journal":
+                found.append(_followed_journal(wish, pack, places.get(name), recover=recover))
+            else:
+                found.insert(0, followed_kmsg(pack, places.get(name), covered=bool(found)))
         except SourceError as error:
-            if wish.kind != "auto" or alone:
+            if wish.kind != "auto" or wish.namespace:
                 raise
             said.append(str(error))
     if not found:
@@ -56,41 +59,56 @@ def followed(
     return found, "; ".join([f"reading {names}", *said])
 
 
+_READ: Final = {
+    # The journal is opened first: where it is read, /dev/kmsg need not tell what the ring lost.
+    "auto": ("journal", "kmsg"),
+    "both": ("journal", "kmsg"),
+    "journal": ("journal",),
+    "kmsg": ("kmsg",),
+}
+
+
 def _followed_journal(wish: Wish, pack: Pack, after: str | None, *, recover: bool) -> Resumable:
     from watcher.sources.journal import JournalSource, Span
     from watcher.sources.journal_entry import MISSED
     from watcher.sources.journal_files import Where
 
-    unseen = None if wish.directory or wish.namespace else _journal_unseen()
+    unseen = None if wish.namespace else _journal_unseen()
     if unseen and wish.kind == "auto":
         raise SourceError(unseen)
-    since = now_us() - RECOVERED_DAYS * 86_400_000_000 if recover else None
-    boot = None if recover or wish.directory else this_host().boot_id
+    since = now_us() - RECOVERED_US if recover else None
+    boot = None if recover else this_host().boot_id
     # From the start of this boot; once there is a place to go on from, every boot after it.
     span = Span(after=after) if after else Span(boot_id=boot, since_us=since)
-    where = Where(directory=wish.directory, namespace=wish.namespace)
-    return JournalSource(pack.prefilter(MISSED), where, span)
+    return JournalSource(pack.prefilter(MISSED), Where(namespace=wish.namespace), span)
 
 
-def _followed_kmsg(
-    wish: Wish,
-    pack: Pack,
-    after: str | None,
-    *,
-    recover: bool,  # noqa: ARG001 - as its neighbour
-) -> Resumable:
+def followed_kmsg(pack: Pack, after: str | None, *, covered: bool = False) -> Resumable:
+    """Open /dev/kmsg to go on `after` a place; `covered`: the journal is read too."""
     from watcher.sources.kmsg import KmsgSource
 
-    return KmsgSource(pack.prefilter(), after=after)
+    return KmsgSource(pack.prefilter(), after=after, covered=covered)
 
 
-_READ: Final = {
-    "auto": ("kmsg", "journal"),
-    "both": ("kmsg", "journal"),
-    "journal": ("journal",),
-    "kmsg": ("kmsg",),
-}
-_OPEN: Final = {"kmsg": _followed_kmsg, "journal": _followed_journal}
+def followed_file(pack: Pack, file: str, after: str | None, since_us: int) -> Resumable:
+    """Open one journal file to go on `after` a place, or from `since_us` where none is known."""
+    from watcher.sources.journal import JournalSource, Span
+    from watcher.sources.journal_entry import MISSED
+    from watcher.sources.journal_files import Where
+
+    span = Span(after=after, since_us=since_us)
+    return JournalSource(pack.prefilter(MISSED), Where(files=(file,)), span)
+
+
+def folders(wish: Wish) -> list[Path]:
+    """Give where the files of a journal lie. Raises SourceError if there is no such folder."""
+    from watcher.sources.journal_files import own_folders
+
+    asked = [Path(wish.directory)] if wish.directory else own_folders(wish.namespace)
+    found = [folder for folder in asked if folder.is_dir()]
+    if not found:
+        raise SourceError(f"{asked[0]}: no such folder")
+    return found
 
 
 def live(wish: Wish, pack: Pack) -> tuple[Source, str]:

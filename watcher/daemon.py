@@ -7,6 +7,7 @@ disk keeps from being recorded stays in the journal until there is room.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import sqlite3
 import time
@@ -15,10 +16,11 @@ from typing import Final
 
 from watcher.config import Config, name_of, sink_module
 from watcher.detect import gap_event
-from watcher.errors import StoreError, WatcherError
+from watcher.errors import SourceError, StoreError, WatcherError
 from watcher.event import Event
-from watcher.feed import Feed
-from watcher.follow import HELD_S, QUIET_S, Stop
+from watcher.faults import Faults
+from watcher.feed import Feed, Log
+from watcher.follow import Stop
 from watcher.forwarder import Forwarder
 from watcher.host import now_us, this_host
 from watcher.kinds import SEVERITIES
@@ -30,14 +32,16 @@ from watcher.store import Store
 
 POSITION_S: Final = 5.0
 """Lines that are no events move the position at most so often."""
-FLOOD_S: Final = 60.0
-"""A fold is told after this much quiet."""
 END_S: Final = 3.0
 """What forwarders get to finish when the daemon is to end; systemd and people wait for 5."""
 PRUNE_S: Final = 600.0
 _DAY_US: Final = 86_400_000_000
 
 Say = Callable[[str], None]
+
+
+class _UnrecordedError(Exception):
+    """The daemon is to end, and the store could not be written to the last."""
 
 
 class Daemon:
@@ -47,17 +51,18 @@ class Daemon:
         self,
         config: Config,
         store: Store,
-        feeds: Sequence[Feed],
+        logs: Sequence[Log],
+        faults: Faults,
         stop: Stop,
         say: Say,
         load_rules: Callable[[], Pack],
     ) -> None:
-        self._config, self._store, self._feeds = config, store, list(feeds)
+        self._config, self._store = config, store
+        self._logs, self._faults = logs, faults
         self._stop, self._say, self._load_rules = stop, say, load_rules
         self._forwarders = [self._forwarder(options) for options in config.sinks]
-        self._unsaved: set[str] = set()
+        self._unsaved: dict[str, str] = {}
         self._saved_s = self._pruned_s = time.monotonic()
-        self._held_s: dict[str, float] = {}
 
     def _forwarder(self, options: SinkOptions) -> Forwarder:
         name = name_of(options)
@@ -79,6 +84,9 @@ class Daemon:
             each.start()
         try:
             self._loop()
+        except _UnrecordedError:
+            self._unsaved.clear()  # they are behind what was read
+            self._say("ended before all was recorded; it is read again at the next start")
         finally:
             self._end()
 
@@ -87,52 +95,59 @@ class Daemon:
             selector.register(self._stop.socket, selectors.EVENT_READ)
             quiet = False
             while not self._stop.requested:
-                for feed in self._feeds:
-                    self._drain(feed)
-                    self._flush(feed, quiet=quiet)
+                for log in self._logs:
+                    self._read(log, quiet=quiet)
                 self._save_positions(due_only=True)
                 self._look_after()
                 quiet = not self._wait(selector)
 
-    def _drain(self, feed: Feed) -> None:
-        read = feed.source.lines_read
-        for events in feed.batches():
-            if events:
-                self._record(feed, events)
+    def _read(self, log: Log, *, quiet: bool) -> None:
+        for feed in log.feeds():
+            try:
+                self._drain(feed)
+            except SourceError as error:
+                log.gave_up(feed, error)
+            self._record(feed, feed.overdue(quiet=quiet))
             if self._stop.requested:
                 break
-        if feed.source.lines_read != read:
-            self._unsaved.add(feed.name)
+        if troubles := log.troubles():
+            self._tell(troubles)
 
-    def _flush(self, feed: Feed, *, quiet: bool) -> None:
-        now = time.monotonic()
-        if not (feed.holds_gap or feed.folding):
-            self._held_s.pop(feed.name, None)
-            return
-        held = now - self._held_s.setdefault(feed.name, now)
-        events = feed.flush_gap() if feed.holds_gap and (quiet or held > HELD_S) else []
-        if feed.folding and held > FLOOD_S:
-            events += feed.flush_flood()
-        if events:
+    def _drain(self, feed: Feed) -> None:
+        self._faults.reading(feed.name)
+        for events in feed.batches():
             self._record(feed, events)
+            if self._stop.requested:
+                break
+        if feed.moved and (state := feed.state()):
+            self._unsaved[feed.name] = state
+        self._faults.well(feed.name)
 
     # --- recording
 
     def _record(self, feed: Feed, events: Sequence[Event]) -> None:
+        if not events:
+            return
         state = feed.state()
-        new = self._commit(events, {feed.name: state} if state else {})
-        self._unsaved.discard(feed.name)
-        if new:
-            for each in self._forwarders:
-                each.ring()
+        self._deliver(self._commit(events, {feed.name: state} if state else {}))
+        self._unsaved.pop(feed.name, None)
         self._bound_size()
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        """Record events that no line bore, and say them."""
+        for event in events:
+            self._say(event.message)
+        self._deliver(self._commit(events, {}))
+
+    def _deliver(self, new: int) -> None:
+        for each in self._forwarders if new else ():
+            each.ring()
 
     def _save_positions(self, *, due_only: bool) -> None:
         now = time.monotonic()
         if not self._unsaved or (due_only and now - self._saved_s < POSITION_S):
             return
-        states = {feed.name: feed.state() for feed in self._feeds if feed.name in self._unsaved}
-        self._commit([], {name: state for name, state in states.items() if state})
+        self._commit([], self._unsaved)
         self._unsaved.clear()
         self._saved_s = now
 
@@ -146,9 +161,9 @@ class Daemon:
                 if not said:
                     self._say(f"the store cannot be written, reading waits: {error}")
                 said = True
-                if self._stop.requested:
-                    return 0
                 self._stop_or_wait(1.0)
+                if self._stop.requested:
+                    raise _UnrecordedError from error
             except sqlite3.DatabaseError as error:
                 raise StoreError(
                     f"{self._store.path}: {error}; start again to set it aside"
@@ -188,10 +203,9 @@ class Daemon:
 
     def _tell_dropped(self, lost: int, first_us: int | None, last_us: int | None) -> None:
         detail = f"the store is full (max_mb): {lost} events went before every sink had them"
-        self._say(detail)
         place, now = Place("watcher"), now_us()
         gap = Gap("backlog_dropped", lost, place, this_host(), now, detail, first_us, last_us)
-        self._commit([gap_event(gap)], {})
+        self._tell([gap_event(gap)])
 
     def _reload(self) -> None:
         try:
@@ -199,30 +213,30 @@ class Daemon:
         except WatcherError as error:
             self._say(f"the old rules stay: {error}")
             return
-        for feed in self._feeds:
-            feed.use(pack)
+        for log in self._logs:
+            log.use(pack)
         self._say(f"{len(pack.rules)} rules loaded")
 
     # --- waiting and ending
 
     def _wait(self, selector: selectors.BaseSelector) -> bool:
         """Wait for a line, a signal, or for something that is due; tell whether a line came."""
-        logs = [feed.source.fileno() for feed in self._feeds]
-        for log in logs:
-            selector.register(log, selectors.EVENT_READ)
+        # A log may have another descriptor after each reading.
+        fds = [fd for log in self._logs if (fd := log.fileno()) is not None]
+        for fd in fds:
+            selector.register(fd, selectors.EVENT_READ)
         try:
             ready = selector.select(min(self._due(), default=None))
         finally:
-            for log in logs:
-                selector.unregister(log)
+            for fd in fds:
+                selector.unregister(fd)
         self._stop.heard()
-        return any(key.fd in logs for key, _ in ready)
+        return any(key.fd in fds for key, _ in ready)
 
     def _due(self) -> Iterator[float]:
-        if any(feed.holds_gap for feed in self._feeds):
-            yield QUIET_S
-        if any(feed.folding for feed in self._feeds):
-            yield FLOOD_S
+        for log in self._logs:
+            if (due := log.due_s()) is not None:
+                yield due
         if self._unsaved:
             yield max(0.1, self._saved_s + POSITION_S - time.monotonic())
 
@@ -230,7 +244,8 @@ class Daemon:
         for each in self._forwarders:
             each.stop()
         try:
-            self._save_positions(due_only=False)
+            with contextlib.suppress(_UnrecordedError):
+                self._save_positions(due_only=False)
         finally:
             deadline = time.monotonic() + END_S
             late = [
@@ -240,5 +255,5 @@ class Daemon:
             ]
             if late:
                 self._say(f"not waited for: sink {', '.join(late)}; the store has its place")
-            for feed in self._feeds:
-                feed.source.close()
+            for log in self._logs:
+                log.close()

@@ -7,15 +7,21 @@ had happened: the place in the log, the numbers of the last equal lines, and a f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any, Protocol
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Protocol
 
 from watcher.detect import Detector
+from watcher.errors import SourceError
 from watcher.event import Event
 from watcher.flood import Flood
+from watcher.follow import HELD_S, QUIET_S
 from watcher.record import Gap, Record
 from watcher.rules import Pack
 from watcher.rules.prefilter import Prefilter
+
+FLOOD_S: Final = 60.0
+"""A fold is told after this long, if the flood's own minute has not ended by a line before."""
 
 
 class Source(Protocol):
@@ -43,30 +49,86 @@ class Source(Protocol):
         """Let go of the log."""
 
 
-class Feed:
-    """Carries one source through rules and flood control."""
+class Log(Protocol):
+    """What the daemon follows: one feed, or one for each file of a folder."""
 
-    def __init__(self, source: Source, pack: Pack, per_minute: int, state: str | None) -> None:
+    def feeds(self) -> Iterable[Feed]:
+        """Give those that may have something new; each is to be drained before the next."""
+
+    def fileno(self) -> int | None:
+        """Give a descriptor that becomes readable when there is more; None: come back in time."""
+
+    def due_s(self) -> float | None:
+        """Give seconds after which to come back though nothing new was read."""
+
+    def use(self, pack: Pack) -> None:
+        """Go on with other rules."""
+
+    def troubles(self) -> list[Event]:
+        """Give what is to be told of the log itself; once."""
+
+    def gave_up(self, feed: Feed, error: SourceError) -> None:
+        """Go on without `feed`, which cannot be read; raises `error` where nothing is left."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Feed:
+    """Carries one source through rules and flood control; `name` is what its state is kept under.
+
+    `complete`: the log is a file that nobody writes to any more.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a log is, what is done with it, how far it was
+        self,
+        source: Source,
+        pack: Pack,
+        per_minute: int,
+        state: str | None,
+        *,
+        name: str | None = None,
+        complete: bool = False,
+    ) -> None:
         known = opened(state)
-        self.source = source
+        self.source, self.name = source, name or source.name
+        self._complete = complete
+        self._saved = 0, bool(known.get("complete"))
         self._detector = Detector(pack, known.get("ordinals"))
         self._flood = Flood(per_minute, known.get("flood"))
         self._state = state
+        self._held_s = time.monotonic()
+
+    def feeds(self) -> Iterable[Feed]:
+        """Give what may have something new: itself."""
+        return (self,)
+
+    def fileno(self) -> int:
+        """Give what the source is waited for with."""
+        return self.source.fileno()
+
+    def due_s(self) -> float | None:
+        """Give seconds after which to come back though nothing new was read."""
+        if self._detector.holds_back:
+            return QUIET_S
+        return FLOOD_S if self._flood.waiting else None
+
+    def troubles(self) -> list[Event]:
+        """Give nothing: what there is to tell comes with the lines."""
+        return []
+
+    def gave_up(self, feed: Feed, error: SourceError) -> None:  # noqa: ARG002 - as in Log
+        """Raise `error`: there is nothing else to read here."""
+        raise error
+
+    def close(self) -> None:
+        """Let go of the log."""
+        self.source.close()
 
     @property
-    def name(self) -> str:
-        """Give the name its position is kept under."""
-        return self.source.name
-
-    @property
-    def holds_gap(self) -> bool:
-        """Tell whether a gap waits for one that adjoins it."""
-        return self._detector.holds_back
-
-    @property
-    def folding(self) -> bool:
-        """Tell whether a flood is being counted."""
-        return self._flood.waiting
+    def idle(self) -> bool:
+        """Tell whether nothing is held back: no gap that may grow, no flood being counted."""
+        return not (self._detector.holds_back or self._flood.waiting)
 
     def use(self, pack: Pack) -> None:
         """Go on with other rules."""
@@ -83,22 +145,35 @@ class Feed:
                 for each in self._flood.passed(event)
             ]
 
-    def flush_gap(self) -> list[Event]:
-        """Give the gap that was held back, for the log has been quiet."""
-        return [each for event in self._detector.flush() for each in self._flood.passed(event)]
+    def overdue(self, *, quiet: bool) -> list[Event]:
+        """Give what was held back long enough; `quiet`: no line came for QUIET_S."""
+        now = time.monotonic()
+        if self.idle:
+            self._held_s = now
+        held = now - self._held_s
+        events: list[Event] = []
+        if self._detector.holds_back and (quiet or held > HELD_S):
+            flushed = self._detector.flush()
+            events += [each for event in flushed for each in self._flood.passed(event)]
+        if self._flood.waiting and held > FLOOD_S:
+            events += self._flood.flush()
+        return events
 
-    def flush_flood(self) -> list[Event]:
-        """Give what was folded, for it is over."""
-        return list(self._flood.flush())
+    @property
+    def moved(self) -> bool:
+        """Tell whether `state` would give something new."""
+        return self._saved != (self.source.lines_read, self._complete)
 
     def state(self) -> str | None:
         """Give what a restart goes on from; while a gap is open, what was before it."""
+        self._saved = self.source.lines_read, self._complete
         if not self._detector.holds_back:
             self._state = json.dumps(
                 {
                     "at": self.source.position,
                     "ordinals": self._detector.ordinals(),
                     "flood": self._flood.state(),
+                    "complete": self._complete,
                 }
             )
         return self._state

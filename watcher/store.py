@@ -115,6 +115,22 @@ class Store:
         ).fetchone()
         return row[0] if row else None
 
+    def positions(self, prefix: str) -> dict[str, str]:
+        """Give how far every source was read whose name begins with `prefix`."""
+        found = self._db.execute(
+            "SELECT source, position FROM positions WHERE substr(source, 1, ?) = ?",
+            (len(prefix), prefix),
+        )
+        return dict(found.fetchall())
+
+    def forget(self, sources: Iterable[str], events: Sequence[Event], now_us: int) -> None:
+        """Forget sources that are gone for good, and record what that means, together."""
+        with transaction(self._db):
+            self._db.executemany(_INSERT, [_row(event, now_us) for event in events])
+            self._db.executemany(
+                "DELETE FROM positions WHERE source = ?", [(each,) for each in sources]
+            )
+
     # --- what the sinks take
 
     def keep_sinks(self, names: Iterable[str]) -> None:

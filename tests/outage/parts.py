@@ -58,6 +58,11 @@ class Daemon:
         assert self._process
         return self._process.pid
 
+    def wait(self, timeout_s: float) -> int:
+        """Wait until it ends by itself; give its status, negative for a signal."""
+        assert self._process
+        return self._process.wait(timeout_s)
+
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         assert self._process

@@ -41,7 +41,7 @@ def open_reader(where: Where) -> _Reader:
         if where.files:
             return _Reader(flags=0, files=list(where.files))
         if where.namespace:
-            if not any(folder.is_dir() for folder in _own_folders(where.namespace)):
+            if not any(folder.is_dir() for folder in own_folders(where.namespace)):
                 raise SourceError(f"{where} is not on this machine: see /var/log/journal")
             return _Reader(flags=0, namespace=where.namespace)
         return _Reader(flags=1)  # SD_JOURNAL_LOCAL_ONLY
@@ -125,7 +125,7 @@ def broken_off(
 def _files(where: Where) -> list[Path]:
     if where.files:
         return [Path(file) for file in where.files]
-    folders = [Path(where.directory)] if where.directory else _own_folders(where.namespace)
+    folders = [Path(where.directory)] if where.directory else own_folders(where.namespace)
     return sorted(
         file
         for folder in folders
@@ -135,7 +135,8 @@ def _files(where: Where) -> list[Path]:
     )
 
 
-def _own_folders(namespace: str | None) -> list[Path]:
+def own_folders(namespace: str | None) -> list[Path]:
+    """Give where this machine's journal lies, lasting and volatile."""
     name = this_host().machine_id or ""
     name = f"{name}.{namespace}" if namespace else name
     return [Path("/var/log/journal", name), Path("/run/log/journal", name)]

@@ -38,6 +38,7 @@ class KmsgSource:
         *,
         since: int | Literal["boot", "now"] = "boot",
         after: str | None = None,
+        covered: bool = False,
         path: str = "/dev/kmsg",
     ) -> None:
         self._path = path
@@ -48,6 +49,7 @@ class KmsgSource:
         self.next_seq = _resumed(after, self._host.boot_id)
         self._last_raw = b""
         self._since_us = since if isinstance(since, int) else None
+        self._covered = covered
         self.lines_read = 0
         if since == "now" and not self.next_seq:
             self._skip()
@@ -130,7 +132,8 @@ class KmsgSource:
             return
         if seq > self.next_seq:
             gap = self._gap(self.next_seq, seq, self._time_of(parsed))
-            if self._is_wanted(gap.to_us):
+            told_by_journal = self._covered and not self._last_raw
+            if self._is_wanted(gap.to_us) and not told_by_journal:
                 yield gap
         record = self._record(parsed)
         if self._prefilter.wants(raw) and self._is_wanted(record.time_us):
