@@ -75,7 +75,8 @@ SHARED_BY_SOURCES = {
 }  # fmt: skip
 # What sinks have in common, or one sink in more files than one.
 SHARED_BY_SINKS = {
-    "sink", "plain", "network", "http_client", "http_deadline", "syslog_message", "syslog_wire",
+    "sink", "plain", "encoded", "network", "http_client", "http_deadline", "syslog_message",
+    "syslog_wire",
 }  # fmt: skip
 
 

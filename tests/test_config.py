@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -130,6 +131,70 @@ def test_what_is_shown_can_be_read_again(tmp_path: Path) -> None:
     again = tmp_path / "again.toml"
     again.write_text(shown)
     assert load(str(again)).sinks == load(str(file)).sinks
+
+
+NOT_READY = """\
+[[sink]]
+kind = "splunk"
+url = "https://127.0.0.1:1"
+token_file = "{folder}/none"
+[[sink]]
+kind = "syslog"
+address = "tls://127.0.0.1:1"
+ca_file = "{folder}/none.pem"
+[[sink]]
+kind = "http"
+url = "http://127.0.0.1:1"
+token_file = "of-the-service"
+"""
+
+
+def not_ready(tmp_path: Path) -> list[str]:
+    """The faults that opening the sinks shows."""
+    file = tmp_path / "c.toml"
+    file.write_text(NOT_READY.format(folder=tmp_path))
+    assert check(str(file))[1] == []
+    return [str(fault) for fault in check(str(file), open_sinks=True)[1]]
+
+
+def test_what_a_sink_needs_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and certificates, all at once, where somebody checks; but not systemd's credentials."""
+    pytest.importorskip("httpcore2")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    gone = "No such file or directory"
+    assert not_ready(tmp_path) == [
+        f"{tmp_path}/c.toml:2: sink splunk: {tmp_path}/none: {gone}",
+        f"{tmp_path}/c.toml:6: sink syslog: ca_file {tmp_path}/none.pem: {gone}",
+    ]
+
+
+def test_a_missing_library_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One clear line for each sink, with the extra to install; the others are not touched."""
+    monkeypatch.setitem(sys.modules, "httpcore2", None)
+    found = not_ready(tmp_path)
+    needs = "needs httpcore2: pip install 'lockdown-watcher[siem]'"
+    assert found[0] == f"{tmp_path}/c.toml:2: sink splunk: {needs}"
+    assert found[2] == f"{tmp_path}/c.toml:10: sink http: {needs}"
+    assert len(found) == 3
+
+
+def test_an_address_that_holds_a_secret_is_not_shown(tmp_path: Path) -> None:
+    """What stands behind the question mark stays in the file."""
+    file = tmp_path / "c.toml"
+    file.write_text('[[sink]]\nkind = "http"\nurl = "https://siem.example/in?token=s3cret"\n')
+    shown = show(load(str(file)))
+    assert "s3cret" not in shown
+    assert 'url = "https://siem.example/in?***"' in shown
+
+
+@pytest.mark.parametrize(
+    "address", ["tls://me:s3cret@siem.example", "tls://me:s3cret", "tls://me:s3cret@[x"]
+)
+def test_a_secret_in_a_fault_is_not_told(address: str, tmp_path: Path) -> None:
+    """A fault names the option, never what stood in it."""
+    (found,) = faults(f'[[sink]]\nkind = "syslog"\naddress = "{address}"\n', tmp_path)
+    assert "address" in found
+    assert "s3cret" not in found
 
 
 def test_the_shipped_file_is_the_manual() -> None:

@@ -30,7 +30,7 @@ from watcher.errors import UsageError
 from watcher.sinks import elastic, http, otlp, splunk
 from watcher.sinks.http_client import Answer
 from watcher.sinks.network import Credential
-from watcher.sinks.sink import Delivered, Refused, Retry, Sink, Verdict
+from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
 
 SECRET = "s3cr3t-t0k3n"
 MODULES: dict[str, Any] = {"http": http, "otlp": otlp, "elastic": elastic, "splunk": splunk}
@@ -109,19 +109,36 @@ def test_later(kind: str, token: str, status: int) -> None:
     assert found == [Retry(f"HTTP {status}, come back\\x1b[2J")] * 2
 
 
-@pytest.mark.parametrize("status", [400, 406, 413, 415, 422])
+@pytest.mark.parametrize("status", [400, 413, 414, 422])
 def test_never(kind: str, token: str, status: int) -> None:
     """Other 4xx are about what was sent: refused."""
     found = verdicts(kind, token, answer(status, "no"))
     assert found == [Refused(f"HTTP {status}, no")] * 2
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 407])
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 406, 407, 410, 415, 431])
 def test_not_the_event_s_fault(kind: str, token: str, status: int) -> None:
     """An expired token or a wrong address sets no event aside: again later, and what to do."""
     for verdict in verdicts(kind, token, answer(status)):
         assert isinstance(verdict, Retry)
         assert f"HTTP {status}; " in verdict.reason
+
+
+def test_an_event_that_cannot_be_encoded(kind: str, token: str) -> None:
+    """What is no event of this schema is refused alone; the others are sent all the same."""
+    good, other = numbered(2)
+    future = Parcel(9, "x", json.dumps(good.event | {"time": "tomorrow", "severity": "grim"}))
+    broken = [Parcel(7, "y", "no json"), Parcel(8, "z", "{}"), Parcel(8, "z", "[]")]
+    with Scripted(said(kind, 2)) as server:
+        more = {"encoding": "ecs"} if kind == "http" else {}
+        sink = opened(kind, server.url, token, **more)
+        found = sink.deliver([broken[0], good, future, other, *broken[1:]])
+        assert {type(each) for each in sink.deliver(broken)} == {Refused}
+        sink.close()
+    kinds = [type(verdict) for verdict in found]
+    assert kinds == [Refused, Delivered, Refused, Delivered, Refused, Refused]
+    assert all("cannot be encoded" in each.reason for each in found if isinstance(each, Refused))
+    assert len(server.requests) == 1
 
 
 def test_redirect(kind: str, token: str) -> None:

@@ -132,7 +132,7 @@ def test_far_too_long_events_are_refused() -> None:
         sink = opened(f"udp://{address}")
         found = sink.deliver(batch)
         sink.close()
-    too_long = Refused("longer than max_bytes (8192), even shortened")
+    too_long = Refused("cannot be encoded: longer than max_bytes (8192), even shortened")
     assert found == [Delivered(), too_long, Delivered()]
 
 

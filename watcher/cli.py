@@ -242,14 +242,14 @@ def config_group() -> None:
 @config_group.command("check")
 @_config
 def config_check(chosen: str | None) -> int:
-    """Tell every fault at once, with file and line.
+    """Tell every fault at once, with file and line; missing libraries and files too.
 
     \b
     Example: lockdown-watcher config check
     """
     from watcher import config
 
-    _, faults = config.check(chosen)
+    _, faults = config.check(chosen, open_sinks=True)
     for fault in faults:
         _complain(str(fault))
     click.echo(f"{len(faults)} faults")

@@ -22,6 +22,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from watcher.errors import UsageError
+from watcher.sinks.network import NoCredentialsError
 from watcher.sinks.sink import SinkOptions
 
 SYSTEM: Final = Path("/etc/lockdown-watcher/config.toml")
@@ -97,8 +98,11 @@ def load(chosen: str | None = None) -> Config:
     return config
 
 
-def check(chosen: str | None = None) -> tuple[Config, list[Fault]]:
-    """Read the configuration and give every fault; what is faulty has its default."""
+def check(chosen: str | None = None, *, open_sinks: bool = False) -> tuple[Config, list[Fault]]:
+    """Read the configuration and give every fault; what is faulty has its default.
+
+    `open_sinks` looks besides for what each sink needs here: its library, keys, certificates.
+    """
     faults: list[Fault] = []
     read = _Files()
     for path in _paths(chosen):
@@ -107,13 +111,15 @@ def check(chosen: str | None = None) -> tuple[Config, list[Fault]]:
     faults += [
         read.fault(name, (name,), _unknown(name, _TABLES)) for name in tables if name not in _TABLES
     ]
+    sinks = dict(_sinks(read, faults))
     config = Config(
         source=_table(SourceOptions, "source", read, faults),
         store=_table(StoreOptions, "store", read, faults),
-        sinks=tuple(_sinks(read, faults)),
+        sinks=tuple(sinks.values()),
         files=tuple(read.texts),
     )
-    faults += _twice(config, read)
+    faults += _twice(sinks, read)
+    faults += _not_ready(sinks, read) if open_sinks else ()
     return config, faults
 
 
@@ -221,7 +227,7 @@ def _table(model: type[_T], name: str, read: _Files, faults: list[Fault]) -> _T:
         return model()
 
 
-def _sinks(read: _Files, faults: list[Fault]) -> Iterator[SinkOptions]:
+def _sinks(read: _Files, faults: list[Fault]) -> Iterator[tuple[int, SinkOptions]]:
     given = read.tables.get("sink", [])
     if not isinstance(given, list):
         faults.append(read.fault("sink", ("sink",), "write [[sink]], with two brackets"))
@@ -230,7 +236,9 @@ def _sinks(read: _Files, faults: list[Fault]) -> Iterator[SinkOptions]:
         yield from _sink(number, each, read, faults)
 
 
-def _sink(number: int, given: Any, read: _Files, faults: list[Fault]) -> Iterator[SinkOptions]:
+def _sink(
+    number: int, given: Any, read: _Files, faults: list[Fault]
+) -> Iterator[tuple[int, SinkOptions]]:
     kind = given.get("kind") if isinstance(given, Mapping) else None
     where = ("sink", number)
     if kind not in SINK_KINDS:
@@ -240,7 +248,7 @@ def _sink(number: int, given: Any, read: _Files, faults: list[Fault]) -> Iterato
     model: type[SinkOptions] = sink_module(kind).Options
     name = f"sink {given.get('name') or kind}"
     try:
-        yield model.model_validate(given)
+        yield number, model.model_validate(given)
     except ValidationError as error:
         faults += [
             read.fault("sink", (*where, *each["loc"]), _said(each, model, name))
@@ -248,12 +256,25 @@ def _sink(number: int, given: Any, read: _Files, faults: list[Fault]) -> Iterato
         ]
 
 
-def _twice(config: Config, read: _Files) -> Iterator[Fault]:
-    names = [name_of(sink) for sink in config.sinks]
-    for number, name in enumerate(names):
-        if name in names[:number]:
+def _twice(sinks: Mapping[int, SinkOptions], read: _Files) -> Iterator[Fault]:
+    names: set[str] = set()
+    for number, name in ((number, name_of(sink)) for number, sink in sinks.items()):
+        if name in names:
             said = f"two sinks are called {name}: give each a name of its own"
             yield read.fault("sink", ("sink", number, "name"), said)
+        names.add(name)
+
+
+def _not_ready(sinks: Mapping[int, SinkOptions], read: _Files) -> Iterator[Fault]:
+    """Open each sink, which sends nothing. A credential that only the service has is no fault."""
+    for number, sink in sinks.items():
+        try:
+            sink_module(sink.kind).open_sink(sink).close()
+        except NoCredentialsError:
+            continue
+        except UsageError as error:
+            said = f"sink {name_of(sink)}: {str(error).removeprefix(f'sink {name_of(sink)}: ')}"
+            yield read.fault("sink", ("sink", number, "kind"), said)
 
 
 def name_of(sink: SinkOptions) -> str:
@@ -290,8 +311,16 @@ def show(config: Config) -> str:
 
 
 def _shown(head: str, table: BaseModel) -> str:
-    values = table.model_dump(exclude_none=True)
+    values = {key: _masked(value) for key, value in table.model_dump(exclude_none=True).items()}
     return "\n".join([head, *(f"{key} = {_toml(value)}" for key, value in values.items())])
+
+
+def _masked(value: object) -> object:
+    """Some receivers want a token in the address: what stands behind ? is not shown."""
+    if isinstance(value, str) and "://" in value:
+        address, mark, _ = value.partition("?")
+        return f"{address}?***" if mark else value
+    return value
 
 
 def _toml(value: object) -> str:

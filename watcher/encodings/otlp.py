@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from watcher import __version__
@@ -14,18 +15,38 @@ _NUMBERS: Final = {
 """INFO, INFO2, WARN, ERROR, FATAL."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One event as a log record, and the host it is of; `key` is the same for the same host."""
+
+    key: str
+    resource: dict[str, Any]
+    record: dict[str, Any]
+
+
 def otlp(events: list[Event]) -> dict[str, Any]:
     """Give events as one ExportLogsServiceRequest: a resource per host, events in order."""
+    return request([record(event) for event in events])
+
+
+def record(event: Event) -> LogRecord:
+    """Give one event as a log record."""
+    event = whole(event)
+    return LogRecord(repr(event["host"]), _resource(event["host"]), _record(event))
+
+
+def request(records: Sequence[LogRecord]) -> dict[str, Any]:
+    """Put log records together to one ExportLogsServiceRequest."""
     scope = {"name": PRODUCT, "version": __version__}
-    hosts: dict[str, list[dict[str, Any]]] = {}
-    resources: dict[str, dict[str, Any]] = {}
-    for event in map(whole, events):
-        key = repr(event["host"])
-        resources.setdefault(key, _resource(event["host"]))
-        hosts.setdefault(key, []).append(_record(event))
+    hosts: dict[str, list[LogRecord]] = {}
+    for each in records:
+        hosts.setdefault(each.key, []).append(each)
     logs = [
-        {"resource": resources[key], "scopeLogs": [{"scope": scope, "logRecords": records}]}
-        for key, records in hosts.items()
+        {
+            "resource": of_host[0].resource,
+            "scopeLogs": [{"scope": scope, "logRecords": [each.record for each in of_host]}],
+        }
+        for of_host in hosts.values()
     ]
     return {"resourceLogs": logs}
 

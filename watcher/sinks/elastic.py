@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
-from watcher.encodings import DocumentEncoding, json_text, line
+from watcher.encodings import DocumentEncoding, Event, json_text, line
+from watcher.sinks.encoded import deliver_encoded
 from watcher.sinks.http_client import Answer, HttpClient, HttpOptions, quoted
 from watcher.sinks.network import Credential, reason_of
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
@@ -56,16 +57,19 @@ class _Elastic:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._url = f"{options.url.rstrip('/')}/_bulk?{_FILTER}"
+        self._client = HttpClient(options, {"Content-Type": "application/x-ndjson"})
         file = options.api_key_file or options.login_file
         self._secret = Credential(file) if file else None
-        self._client = HttpClient(options, {"Content-Type": "application/x-ndjson"})
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
+        return deliver_encoded(batch, self._action, self._send)
+
+    def _send(self, batch: Sequence[Parcel], actions: Sequence[str]) -> list[Verdict]:
         try:
             headers = self._authorization()
         except OSError as error:
             return [Retry(reason_of(error))] * len(batch)
-        body = "".join(self._action(parcel) for parcel in batch).encode()
+        body = "".join(actions).encode()
         most = _LONGEST_ITEM * (len(batch) + 1)
         answer = self._client.post(self._url, body, headers, self._client.deadline(), most)
         if isinstance(answer, Retry):
@@ -83,9 +87,9 @@ class _Elastic:
             return {"Authorization": f"ApiKey {secret}"}
         return {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}
 
-    def _action(self, parcel: Parcel) -> str:
-        create = {"create": {"_index": self._options.index, "_id": parcel.id}}
-        return f"{json_text(create)}\n{line(self._options.encoding, parcel.event)}\n"
+    def _action(self, event: Event) -> str:
+        create = {"create": {"_index": self._options.index, "_id": event["id"]}}
+        return f"{json_text(create)}\n{line(self._options.encoding, event)}\n"
 
 
 def _verdicts(answer: Answer, sent: int) -> list[Verdict]:

@@ -7,7 +7,8 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from watcher.encodings import DocumentEncoding, line
+from watcher.encodings import DocumentEncoding, Event, line
+from watcher.sinks.encoded import deliver_encoded
 from watcher.sinks.http_client import HttpClient, HttpOptions
 from watcher.sinks.network import Credential, reason_of
 from watcher.sinks.sink import Parcel, Retry, Sink, Verdict
@@ -39,15 +40,18 @@ def open_sink(options: Options) -> Sink:
 class _Http:
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._token = Credential(options.token_file) if options.token_file else None
         self._client = HttpClient(options, {"Content-Type": _TYPES[options.format]})
+        self._token = Credential(options.token_file) if options.token_file else None
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
+        return deliver_encoded(batch, self._line, self._send)
+
+    def _send(self, batch: Sequence[Parcel], lines: Sequence[str]) -> list[Verdict]:
         try:
             headers = self._authorization()
         except OSError as error:
             return [Retry(reason_of(error))] * len(batch)
-        body = self._body(batch)
+        body = self._body(lines)
         answer = self._client.post(self._options.url, body, headers, self._client.deadline())
         return [answer if isinstance(answer, Retry) else answer.verdict()] * len(batch)
 
@@ -59,8 +63,10 @@ class _Http:
             return {}
         return {"Authorization": f"{self._options.token_scheme} {self._token.read()}".lstrip()}
 
-    def _body(self, batch: Sequence[Parcel]) -> bytes:
-        lines = [line(self._options.encoding, parcel.event) for parcel in batch]
+    def _line(self, event: Event) -> str:
+        return line(self._options.encoding, event)
+
+    def _body(self, lines: Sequence[str]) -> bytes:
         if self._options.format == "ndjson":
             return "".join(f"{text}\n" for text in lines).encode()
         return f"[{','.join(lines)}]".encode()

@@ -31,9 +31,20 @@ _QUOTED: Final = 300
 _LONGEST_WAIT_S: Final = 86_400.0
 _NOT_THE_EVENT: Final = {
     401: "the credentials are missing, wrong or expired",
+    402: "the account there is not paid for",
     403: "these credentials may not do this",
     404: "there is nothing at this address: look at url",
+    405: "this address takes no POST: look at url",
+    406: "it takes no such content: look at url and encoding",
     407: "the proxy wants credentials (proxy_login_file)",
+    410: "what was at this address is gone: look at url",
+    411: "something between here and there dropped the length",
+    415: "it takes no such content: look at url and encoding",
+    421: "another server answers at this address: look at url",
+    426: "it wants another protocol: look at url",
+    428: "it wants a condition: look at url",
+    431: "the token is too long for it",
+    451: "it may not take this",
 }
 """4xx that tell of us, not of the event: with these nothing may be set aside."""
 
@@ -103,7 +114,8 @@ class Answer:
         if self.status in _NOT_THE_EVENT:
             return Retry(f"{said}; {_NOT_THE_EVENT[self.status]}", self.after_s)
         if 300 <= self.status <= 399:  # noqa: PLR2004
-            where = quoted(self.headers.get("location", "nowhere"))
+            # Without its query: a receiver may give back the token of an address there.
+            where = quoted(self.headers.get("location", "nowhere").partition("?")[0])
             return Retry(f"HTTP {self.status} to {where}: not followed, correct url", self.after_s)
         if self.status in {408, 425, 429} or not 400 <= self.status <= 499:  # noqa: PLR2004
             return Retry(said, self.after_s)

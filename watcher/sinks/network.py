@@ -69,14 +69,22 @@ def reason_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+class NoCredentialsError(UsageError):
+    """A credential of the service was asked for, and this is not the service."""
+
+
 class Credential:
     """A secret in a file. It is read anew for each delivery, so that it may be replaced."""
 
     def __init__(self, file: str) -> None:
-        """Take a path; a bare name is one of systemd's credentials. Raises UsageError."""
+        """Take a path; a bare name is one of systemd's credentials.
+
+        Raises UsageError if there is no such file or no secret in it, NoCredentialsError for a bare
+        name where systemd gave none.
+        """
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
         if "/" not in file and directory is None:
-            raise UsageError(
+            raise NoCredentialsError(
                 f"{file}: a name without / is a systemd credential, and there is no"
                 " $CREDENTIALS_DIRECTORY here; give the whole path, or LoadCredential= in the unit"
             )

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from watcher.encodings import json_text
-from watcher.encodings.otlp import otlp
+from watcher.encodings.otlp import LogRecord, record, request
+from watcher.sinks.encoded import deliver_encoded
 from watcher.sinks.http_client import Answer, HttpClient, HttpOptions, quoted
 from watcher.sinks.network import Credential, reason_of
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
@@ -33,15 +34,18 @@ class _Otlp:
     def __init__(self, options: Options) -> None:
         path = urlsplit(options.url).path
         self._url = options.url if path.strip("/") else f"{options.url.rstrip('/')}/v1/logs"
-        self._token = Credential(options.token_file) if options.token_file else None
         self._client = HttpClient(options, {"Content-Type": "application/json"})
+        self._token = Credential(options.token_file) if options.token_file else None
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
+        return deliver_encoded(batch, record, self._send)
+
+    def _send(self, batch: Sequence[Parcel], records: Sequence[LogRecord]) -> list[Verdict]:
         try:
             headers = {"Authorization": f"Bearer {self._token.read()}"} if self._token else {}
         except OSError as error:
             return [Retry(reason_of(error))] * len(batch)
-        body = json_text(otlp([parcel.event for parcel in batch])).encode()
+        body = json_text(request(records)).encode()
         answer = self._client.post(self._url, body, headers, self._client.deadline())
         return [answer if isinstance(answer, Retry) else _verdict(answer)] * len(batch)
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from watcher.encodings import Encoding, Event, document, json_text, line
 from watcher.encodings.common import epoch_us, moment
+from watcher.sinks.encoded import deliver_encoded
 from watcher.sinks.http_client import Answer, HttpClient, HttpOptions
 from watcher.sinks.network import Credential, Deadline, reason_of
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
@@ -55,15 +56,18 @@ class _Splunk:
         self._options = options
         self._base = options.url.rstrip("/").removesuffix(_COLLECTOR) + _COLLECTOR
         self._channel = str(uuid.uuid4())
-        self._token = Credential(options.token_file)
         self._client = HttpClient(options, {"Content-Type": "application/json"})
+        self._token = Credential(options.token_file)
         self._unsure: tuple[list[str], int] | None = None  # ids taken, but not acknowledged
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
         deadline = self._client.deadline()
         known = self._known_by_now(batch, deadline)
-        rest = batch[known:]
-        return [Delivered()] * known + (self._send(rest, deadline) if rest else [])
+        return [Delivered()] * known + deliver_encoded(
+            batch[known:],
+            self._envelope,
+            lambda parcels, envelopes: self._send(parcels, envelopes, deadline),
+        )
 
     def close(self) -> None:
         self._client.close()
@@ -75,9 +79,10 @@ class _Splunk:
         same = bool(ids) and ids == [parcel.id for parcel in batch[: len(ids)]]
         return len(ids) if same and self._known(ack, deadline) else 0
 
-    def _send(self, batch: Sequence[Parcel], deadline: Deadline) -> list[Verdict]:
-        body = "".join(self._envelope(parcel.event) for parcel in batch).encode()
-        answer = self._post("/event", body, deadline)
+    def _send(
+        self, batch: Sequence[Parcel], envelopes: Sequence[str], deadline: Deadline
+    ) -> list[Verdict]:
+        answer = self._post("/event", "".join(envelopes).encode(), deadline)
         if isinstance(answer, Retry):
             return [answer] * len(batch)
         ack = _ack_id(answer)

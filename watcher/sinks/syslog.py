@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from watcher.encodings import Encoding
+from watcher.encodings import Encoding, Event
+from watcher.sinks.encoded import deliver_encoded
 from watcher.sinks.network import Deadline, NetworkOptions, tls_context
-from watcher.sinks.sink import Parcel, Refused, Sink, Verdict
+from watcher.sinks.sink import Parcel, Sink, Verdict
 from watcher.sinks.syslog_message import Form, message
 from watcher.sinks.syslog_wire import Datagram, Stream, Wire
 
@@ -25,8 +26,13 @@ _LONGEST_DATAGRAM: Final = 65_507
 
 
 def _address(text: str) -> str:
-    parts = urlsplit(text)
-    _ = parts.port  # raises ValueError for one that is none
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is no address") from None  # the library's words quote the address
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a password: syslog knows none, but cert_file")
     if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
         return text
     if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
@@ -85,11 +91,16 @@ class _Syslog:
         )
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
-        made = [message(self._form, parcel.event) for parcel in batch]
-        texts = [text for text in made if text is not None]
-        sent = iter(self._wire.send(texts, Deadline(self._timeout_s)))
-        too_long = Refused(f"longer than max_bytes ({self._form.most}), even shortened")
-        return [too_long if text is None else next(sent) for text in made]
+        return deliver_encoded(batch, self._message, self._send)
+
+    def _message(self, event: Event) -> bytes:
+        found = message(self._form, event)
+        if found is None:
+            raise ValueError(f"longer than max_bytes ({self._form.most}), even shortened")
+        return found
+
+    def _send(self, _: Sequence[Parcel], messages: Sequence[bytes]) -> list[Verdict]:
+        return self._wire.send(messages, Deadline(self._timeout_s))
 
     def close(self) -> None:
         self._wire.close()
