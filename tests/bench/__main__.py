@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.bench import (
     at_rest,
+    deliver,
     journal_scan,
     kmsg_ring,
     machine,
@@ -33,6 +34,7 @@ BENCHES: dict[str, tuple[str, Callable[[Setting], str]]] = {
     "kmsg": (kmsg_ring.TITLE, kmsg_ring.measure),
     "rest": (at_rest.TITLE, at_rest.measure),
     "prefilter": (prefilter.TITLE, prefilter.measure),
+    "deliver": (deliver.TITLE, deliver.measure),
 }
 _HEAD = """\
 # Measurements

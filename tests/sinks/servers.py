@@ -79,6 +79,10 @@ class Server:
         text = self._output.read_text()
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line]
 
+    def count(self) -> int:
+        """How many whole lines it wrote."""
+        return self._output.read_bytes().count(b"\n") if self._output.exists() else 0
+
 
 def tenzir(pipeline: str, folder: Path) -> Server:
     """Tenzir with a pipeline."""
