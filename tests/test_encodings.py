@@ -15,7 +15,7 @@ from tests.events import EVIL, HOSTILE, every_kind, golden, hostile, made
 from tests.parts import missing
 from watcher.encodings import DocumentEncoding, Encoding, document, line
 from watcher.encodings.brief import KEPT, NOTE, brief
-from watcher.encodings.otlp import otlp
+from watcher.encodings.otlp import record, request
 from watcher.event import Process
 from watcher.kinds import KINDS
 
@@ -265,13 +265,19 @@ def test_native_is_the_event() -> None:
 # --- OTLP
 
 
+def otlp(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """Events as one request."""
+    found: dict[str, Any] = json.loads(request([record(each) for each in events]))
+    return found
+
+
 def test_otlp_groups_by_host_and_keeps_order() -> None:
     """One resource per host; all records are there, each with its id."""
-    request = otlp(EVENTS)
-    records = [r for part in request["resourceLogs"] for r in part["scopeLogs"][0]["logRecords"]]
+    asked = otlp(EVENTS)
+    records = [r for part in asked["resourceLogs"] for r in part["scopeLogs"][0]["logRecords"]]
     ids = [attributes(record)["log.record.uid"]["stringValue"] for record in records]
     hosts = {json.dumps(one["host"]) for one in EVENTS}
-    assert len(request["resourceLogs"]) == len(hosts)
+    assert len(asked["resourceLogs"]) == len(hosts)
     assert sorted(ids) == sorted(one["id"] for one in EVENTS)
     first = json.dumps(EVENTS[0]["host"])
     of_first = [one["id"] for one in EVENTS if json.dumps(one["host"]) == first]
@@ -280,8 +286,8 @@ def test_otlp_groups_by_host_and_keeps_order() -> None:
 
 def test_otlp_record() -> None:
     """Times are nanoseconds as text, numbers too; the event is named; observed stands alone."""
-    request = otlp([event(severity="critical", process=Process(comm="x", pid=7))])
-    (resource,) = request["resourceLogs"]
+    asked = otlp([event(severity="critical", process=Process(comm="x", pid=7))])
+    (resource,) = asked["resourceLogs"]
     (record,) = resource["scopeLogs"][0]["logRecords"]
     assert record["timeUnixNano"] == "1795168800123456000"
     assert (record["severityNumber"], record["severityText"]) == (21, "critical")

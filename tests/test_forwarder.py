@@ -13,10 +13,11 @@ import pytest
 
 from tests.replay import events
 from watcher import forwarder as forwarding
+from watcher.errors import StoreError
 from watcher.forwarder import LONGEST_ASKED_S, LONGEST_WAIT_S, Backoff, Forwarder
 from watcher.outbox import Outbox
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Verdict
-from watcher.store import Reading, Store
+from watcher.store import Reading, Store, try_again
 
 US = 1_700_000_000_000_000
 
@@ -130,7 +131,8 @@ def test_retry_is_for_ever_and_from_the_same_place(store: Store) -> None:
 def test_part_of_a_batch(store: Store) -> None:
     """Verdicts count up to the first retry; what was taken after it comes again."""
     store.commit(events(5), {}, US)
-    first = iter([[Delivered(), Retry("busy"), Delivered(), Delivered(), Delivered()]])
+    verdicts: list[Verdict] = [Delivered(), Retry("busy"), *[Delivered()] * 3]
+    first = iter([verdicts])
     receiver = Receiver(lambda _: next(first, None))
     with Run(store, receiver):
         until(lambda: len(receiver.tried) == 2 and receiver.got[-1] == 5)
@@ -260,3 +262,26 @@ def test_the_back_off_is_random_bounded_and_polite(monkeypatch: pytest.MonkeyPat
     assert Backoff().next_s(1e9) <= LONGEST_ASKED_S + 1
     assert 0 <= Backoff().next_s(-5.0) <= 1
     assert Backoff(10**6).next_s(None) <= LONGEST_WAIT_S
+
+
+def test_what_was_parked_is_tried_again(store: Store) -> None:
+    """On demand, alone, and counted as delivered; the place in the store stays."""
+    store.commit(events(3), {}, US)
+    outbox = Outbox(store.path, "siem")
+    first, second, third = outbox.waiting(10)
+    outbox.settle([first, third], [(second, "no such index")], 0)
+    assert outbox.waiting(10) == []
+    assert try_again(store.path.parent, "siem") == 1
+    assert outbox.waiting(10) == [second]
+    outbox.settle([second], [], 0)
+    assert outbox.waiting(10) == []
+    with Reading(store.path.parent) as reading:
+        [delivery] = reading.deliveries()
+    assert (delivery.delivered, delivery.parked, delivery.backlog) == (3, 0, 0)
+    outbox.close()
+
+
+def test_only_a_known_sink_is_tried_again(store: Store) -> None:
+    """A slip of the pen is said."""
+    with pytest.raises(StoreError, match="there is no sink x"):
+        try_again(store.path.parent, "x")

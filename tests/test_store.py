@@ -48,7 +48,7 @@ def test_a_damaged_file_is_set_aside(harm: str, tmp_path: Path) -> None:
         store.commit(events(2000), {"kmsg": "a"}, US)
     file = tmp_path / FILE
     data = bytearray(file.read_bytes())
-    harmed = {
+    harmed: dict[str, Callable[[], bytes]] = {
         "noise": lambda: bytes(data[:8192] + b"\xa5" * 400_000 + data[408_192:]),
         "cut": lambda: bytes(data[: len(data) // 2]),
         "header": lambda: b"not a database" + bytes(data[14:]),
@@ -125,7 +125,7 @@ def run_to_end(folder: Path, items: list[Record | Gap]) -> None:
         source: Feed = feed(items, store.position("kmsg"), flood=40)
         for found in source.batches():
             store.commit(found, {"kmsg": source.state() or ""}, US)
-        store.commit([*source.flush_gap(), *source.flush_flood()], {"kmsg": "done"}, US)
+        store.commit(source.flush(), {"kmsg": "done"}, US)
 
 
 def recorded(folder: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -298,32 +299,55 @@ def events(since: str | None, chosen: str | None, output: Output | None, *, verb
     from watcher.event import Event
     from watcher.store import Reading
 
-    reading = Reading(service.state_folder(config.load(chosen)))
-    lines = reading.lines(_epoch_us(since) if since else 0)
-    if _wants_json(output):
+    with Reading(service.state_folder(config.load(chosen))) as reading:
+        lines = reading.lines(_epoch_us(since) if since else 0)
+        if _wants_json(output):
+            for line in lines:
+                click.echo(line)
+            return
+        write = _writer(output, verbose=verbose)
         for line in lines:
-            click.echo(line)
-        return
-    write = _writer(output, verbose=verbose)
-    for line in lines:
-        write(Event.model_validate_json(line))
+            write(Event.model_validate_json(line))
 
 
-@cli.command()
+@cli.group(invoke_without_command=True)
 @_config
 @_output
-def deliveries(chosen: str | None, output: Output | None) -> None:
+@click.pass_context
+def deliveries(context: click.Context, chosen: str | None, output: Output | None) -> None:
     """Show how each sink stands: delivered, waiting, set aside, and what troubles it.
 
     \b
     Example: lockdown-watcher deliveries
     """
     from watcher import config, service
-    from watcher.sinks import delivery_table
+    from watcher.deliveries import render
     from watcher.store import Reading
 
-    reading = Reading(service.state_folder(config.load(chosen)))
-    click.echo(delivery_table.render(reading, as_json=_wants_json(output)))
+    context.obj = service.state_folder(config.load(chosen))
+    if context.invoked_subcommand is None:
+        with Reading(context.obj) as reading:
+            click.echo(render(reading, as_json=_wants_json(output)))
+
+
+@deliveries.command("retry")
+@click.argument("sink")
+@click.pass_obj
+def deliveries_retry(folder: Path, sink: str) -> None:
+    """Deliver once more what was set aside for a sink.
+
+    \b
+    Example: lockdown-watcher deliveries retry splunk
+    """
+    from watcher import store
+
+    count = store.try_again(folder, sink)
+    when = "with the next event"
+    if count and (pid := store.daemon_pid(folder)):
+        with contextlib.suppress(PermissionError):
+            os.kill(pid, signal.SIGHUP)
+            when = "now"
+    click.echo(f"{count} events go to {sink} again" + (f" {when}" if count else ""))
 
 
 @cli.command()

@@ -129,7 +129,8 @@ class Daemon:
         if not events:
             return
         state = feed.state()
-        self._deliver(self._commit(events, {feed.name: state} if state else {}))
+        if self._commit(events, {feed.name: state} if state else {}):
+            self._ring()
         self._unsaved.pop(feed.name, None)
         self._bound_size()
 
@@ -137,10 +138,11 @@ class Daemon:
         """Record events that no line bore, and say them."""
         for event in events:
             self._say(event.message)
-        self._deliver(self._commit(events, {}))
+        self._commit(events, {})
+        self._ring()
 
-    def _deliver(self, new: int) -> None:
-        for each in self._forwarders if new else ():
+    def _ring(self) -> None:
+        for each in self._forwarders:
             each.ring()
 
     def _save_positions(self, *, due_only: bool) -> None:
@@ -185,6 +187,7 @@ class Daemon:
         if self._stop.reload:
             self._stop.reload = False
             self._reload()
+            self._ring()  # somebody may have asked for another try
         for each in self._forwarders:
             if each.failure:
                 raise StoreError(f"the forwarder of sink {each.name} ended: {each.failure}")

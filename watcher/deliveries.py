@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Final, Protocol
+from dataclasses import asdict
+from typing import Final
 
 from watcher.sinks.plain import plain
+from watcher.store import Delivery, Reading
 
 _HEAD: Final = ("sink", "delivered", "waiting", "retries", "set aside", "trouble")
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """How one sink stands; `backlog` events wait for it, `trouble` is why the last try failed."""
-
-    sink: str
-    delivered: int
-    backlog: int
-    retries: int
-    parked: int
-    trouble: str | None
-
-
-class Deliveries(Protocol):
-    """What knows how sinks stand."""
-
-    def deliveries(self) -> list[Delivery]:
-        """Give how every sink stands."""
-
-    def parked(self, sink: str) -> list[tuple[str, str]]:
-        """Give id and reason of each event that was set aside for `sink`."""
-
-
-def render(store: Deliveries, *, as_json: bool) -> str:
+def render(reading: Reading, *, as_json: bool) -> str:
     """Give the table; what was set aside follows it with its reason."""
-    found = store.deliveries()
+    found = reading.deliveries()
     if as_json:
         return "\n".join(json.dumps(asdict(each)) for each in found)
     rows = [_HEAD, *(_row(each) for each in found)]
@@ -45,7 +24,7 @@ def render(store: Deliveries, *, as_json: bool) -> str:
     aside = [
         f"{each.sink} set aside {event}: {plain(reason)}"
         for each in found
-        for event, reason in store.parked(each.sink)
+        for event, reason in reading.parked(each.sink)
     ]
     return "\n".join([*lines, *aside])
 

@@ -29,7 +29,7 @@ from watcher.rules.rule import Pack, Rule
 NAMESPACE: Final = uuid.UUID("5c0f9bd4-6a5b-5f0e-9c43-0f5f0a4c7a11")
 """Of all event ids; never changes, or the same line would be two events."""
 
-REMEMBERED: Final = 65_536
+REMEMBERED: Final = 16_384
 """Lines whose ordinal is kept: more equal lines than this never share a microsecond."""
 
 

@@ -151,11 +151,15 @@ class Feed:
         if self.idle:
             self._held_s = now
         held = now - self._held_s
+        return self.flush(gap=quiet or held > HELD_S, flood=held > FLOOD_S)
+
+    def flush(self, *, gap: bool = True, flood: bool = True) -> list[Event]:
+        """Give what is held back, whether it may grow or not."""
         events: list[Event] = []
-        if self._detector.holds_back and (quiet or held > HELD_S):
+        if gap and self._detector.holds_back:
             flushed = self._detector.flush()
             events += [each for event in flushed for each in self._flood.passed(event)]
-        if self._flood.waiting and held > FLOOD_S:
+        if flood:
             events += self._flood.flush()
         return events
 

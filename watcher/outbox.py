@@ -23,7 +23,12 @@ class Outbox:
         self._db.close()
 
     def waiting(self, limit: int) -> list[Parcel]:
-        """Give the next events that are grave enough, `limit` at most."""
+        """Give the next events that are grave enough, `limit` at most.
+
+        Parked ones that are to be tried again come first, by themselves.
+        """
+        if again := self._asked_again(limit):
+            return again
         newest = self._db.execute("SELECT ifnull(max(number), 0) FROM events").fetchone()[0]
         rows = self._db.execute(
             "SELECT number, id, line FROM events WHERE number > ? AND number <= ?"
@@ -32,6 +37,14 @@ class Outbox:
         ).fetchall()
         if not rows and newest > self._number:
             self._pass(newest)  # all of them too slight: nobody need keep them for this sink
+        return [Parcel(*row) for row in rows]
+
+    def _asked_again(self, limit: int) -> list[Parcel]:
+        rows = self._db.execute(
+            "SELECT number, id, line FROM parked JOIN events USING (number)"
+            " WHERE sink = ? AND again ORDER BY number LIMIT ?",
+            (self._name, limit),
+        )
         return [Parcel(*row) for row in rows]
 
     def _pass(self, number: int) -> None:
@@ -47,10 +60,15 @@ class Outbox:
         Raises sqlite3.OperationalError where it cannot be written now; they may then be
         delivered again.
         """
-        last = max((p.number for p in [*delivered, *(p for p, _ in parked)]), default=self._number)
+        numbers = [p.number for p in [*delivered, *(p for p, _ in parked)]]
+        last = max([self._number, *numbers])  # what was tried again is older
         with transaction(self._db):
             self._db.executemany(
-                "INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?)",
+                "DELETE FROM parked WHERE sink = ? AND number = ?",
+                [(self._name, number) for number in numbers],
+            )
+            self._db.executemany(
+                "INSERT INTO parked (sink, number, reason, parked_us) VALUES (?, ?, ?, ?)",
                 [(self._name, p.number, reason, now_us) for p, reason in parked],
             )
             self._db.execute(

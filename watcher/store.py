@@ -15,13 +15,13 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from watcher.errors import StoreError
 from watcher.event import Event
 from watcher.kinds import SEVERITIES
-from watcher.sinks.delivery_table import Delivery
 
 FILE: Final = "events.sqlite3"
 VERSION: Final = 1
@@ -49,6 +49,7 @@ CREATE TABLE parked (
     number INTEGER NOT NULL,
     reason TEXT NOT NULL,
     parked_us INTEGER NOT NULL,
+    again INTEGER NOT NULL DEFAULT 0,  -- somebody asked for another try
     PRIMARY KEY (sink, number)
 ) STRICT, WITHOUT ROWID;
 """
@@ -206,6 +207,18 @@ def _row(event: Event, now_us: int) -> tuple[str, int, int, str]:
 # --- reading beside the daemon
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """How one sink stands; `backlog` events wait for it, `trouble` is why the last try failed."""
+
+    sink: str
+    delivered: int
+    backlog: int
+    retries: int
+    parked: int
+    trouble: str | None
+
+
 class Reading:
     """The store as `events` and `deliveries` see it; never written, and no daemon is needed."""
 
@@ -214,10 +227,15 @@ class Reading:
         if not path.is_file():
             raise StoreError(f"{path}: there is no store: has the daemon ever run?")
         try:
-            self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-            self._db.execute("SELECT 1 FROM events LIMIT 1")
+            self._db = _read_only(path)
         except sqlite3.Error as error:
             raise StoreError(f"{path}: cannot be read: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
 
     def lines(self, since_us: int = 0) -> Iterator[str]:
         """Give the events recorded since then, in order, each as its line of JSON."""
@@ -244,7 +262,41 @@ class Reading:
         ).fetchall()
 
 
+def try_again(folder: Path, sink: str) -> int:
+    """Have a sink's parked events delivered again; give how many. Raises StoreError."""
+    with Reading(folder) as reading:
+        if sink not in {each.sink for each in reading.deliveries()}:
+            raise StoreError(f"there is no sink {sink} in {folder / FILE}")
+    db = connect(folder / FILE)
+    try:
+        return db.execute("UPDATE parked SET again = 1 WHERE sink = ?", (sink,)).rowcount
+    except sqlite3.Error as error:
+        raise StoreError(f"{folder / FILE}: cannot be written: {error}") from error
+    finally:
+        db.close()
+
+
+def daemon_pid(folder: Path) -> int | None:
+    """Give the process that keeps its store here; None if none does, or who asks may not know."""
+    with contextlib.suppress(OSError, ValueError), (folder / "lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(lock.read(20))
+    return None
+
+
 # --- the file
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        db.execute("SELECT 1 FROM events LIMIT 1").fetchall()
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
 
 
 def connect(path: Path) -> sqlite3.Connection:

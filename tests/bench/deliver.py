@@ -76,7 +76,7 @@ _WORKS: list[tuple[str, Callable[[Any], object]]] = [
     ("ecs", lambda event: line("ecs", event)),
     ("ocsf", lambda event: line("ocsf", event)),
     ("cef", lambda event: line("cef", event)),
-    ("otlp", lambda event: json_text(request([record(event)]))),
+    ("otlp", lambda event: request([record(event)])),
     ("syslog, native", lambda event: message(_FORM, event)),
     ("syslog, shortened", lambda event: message(_FORM, brief(event))),
 ]

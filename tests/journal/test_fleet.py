@@ -1,4 +1,4 @@
-"""A folder of many machines' journals, as systemd-journal-remote fills it: a place for each file."""
+"""Many machines' journals in one folder, as systemd-journal-remote fills it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journal.real import BOOT, BOOT_2, PACK, build, entry, line, lockdown_line
+from tests.journal.real import BOOT, BOOT_2, build, entry, line, lockdown_line
 from watcher.config import Config, SourceOptions, StoreOptions
 from watcher.errors import SourceError
 from watcher.event import Event
@@ -18,7 +18,7 @@ from watcher.feed import Log
 from watcher.fleet import NAME
 from watcher.service import Logs
 from watcher.sources.journal_header import header
-from watcher.store import Store
+from watcher.store import Reading, Store
 
 MINUTE_US = 60_000_000
 
@@ -123,15 +123,14 @@ def test_a_file_removed_unread_is_a_gap(folder: Path, tmp_path: Path) -> None:
     for expected in (1, 1):
         with followed(folder, tmp_path / "state") as (log, store):
             assert read(log, store) == []
-            told = [event for event in store_lines(tmp_path / "state") if "journal_vacuumed" in event]
+            told = [each for each in store_lines(tmp_path / "state") if "journal_vacuumed" in each]
             assert len(told) == expected
 
 
 def store_lines(state: Path) -> list[str]:
     """Give the events that the store holds."""
-    from watcher.store import Reading
-
-    return list(Reading(state).lines())
+    with Reading(state) as reading:
+        return list(reading.lines())
 
 
 def test_a_file_that_killed_three_times_is_left_out(folder: Path, tmp_path: Path) -> None:
@@ -164,5 +163,3 @@ def test_the_header_is_read(tmp_path: Path) -> None:
     assert head.head_us == 1_760_000_000_000_005
     (tmp_path / "y.journal").write_bytes(b"LPKSHHRH")
     assert header(str(tmp_path / "y.journal")) is None
-
-

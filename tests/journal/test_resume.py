@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.journal.real import (
-    BOOT,
     BOOT_2,
     MISSED,
     PACK,
@@ -177,4 +176,3 @@ def test_the_next_boot_is_read_from_its_start(tmp_path: Path) -> None:
     found = records(items(source))
     source.close()
     assert [each.host.boot_id for each in found] == [BOOT_2, BOOT_2]
-    assert BOOT != BOOT_2

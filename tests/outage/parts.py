@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
+from watcher.errors import StoreError
 from watcher.store import Reading, Store
 
 PATIENCE_S = 60.0
@@ -91,14 +93,15 @@ class Daemon:
 
     def recorded(self, mark: str) -> list[str]:
         """Give the ids of recorded events whose message holds `mark`, in order."""
-        if not (self.state / "events.sqlite3").exists():
-            return []
-        found = [json.loads(line) for line in Reading(self.state).lines() if mark in line]
-        return [event["id"] for event in found]
+        with contextlib.suppress(StoreError), Reading(self.state) as reading:
+            found = [json.loads(line) for line in reading.lines() if mark in line]
+            return [event["id"] for event in found]
+        return []  # it has only begun
 
     def gaps(self) -> list[str]:
         """Give what it recorded of lines that are missing, which another test may have washed."""
-        found = [json.loads(line) for line in Reading(self.state).lines() if "watch.gap" in line]
+        with Reading(self.state) as reading:
+            found = [json.loads(line) for line in reading.lines() if "watch.gap" in line]
         return [f"{event['title']} ({event['message']})" for event in found]
 
     def __enter__(self) -> Self:

@@ -53,9 +53,9 @@ class Writer(threading.Thread):
 
     def _line(self, number: int) -> str:
         if number % (LINES // HITS):
-            return f"<6>{self._word} line {number}"
+            return f"<6>{self._word} line {number}\n"
         text = f"{self._word}: hibernation is restricted; see man kernel_lockdown.7 {number}"
-        return f"<6>Lockdown: {text}"
+        return f"<6>Lockdown: {text}\n"
 
 
 @contextlib.contextmanager

@@ -7,11 +7,10 @@ its own for (CEF, which has few words, is the exception and says so).
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final, Literal
 
 from watcher.encodings.cef import cef
-from watcher.encodings.common import Event, whole
+from watcher.encodings.common import Event, json_text, whole
 from watcher.encodings.ecs import ecs
 from watcher.encodings.ocsf import ocsf
 
@@ -33,8 +32,3 @@ def document(encoding: DocumentEncoding, event: Event) -> dict[str, Any]:
 def line(encoding: Encoding, event: Event) -> str:
     """Give the event as one line without its newline: CEF, or JSON in plain ASCII."""
     return cef(event) if encoding == "cef" else json_text(document(encoding, event))
-
-
-def json_text(value: object) -> str:
-    """Give JSON in plain ASCII: what hides, moves or reorders text is escaped with the rest."""
-    return json.dumps(value, separators=(",", ":"))

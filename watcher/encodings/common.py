@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -74,6 +75,11 @@ def attack_tags(event: Event) -> list[str]:
 def is_technique(attack_tag: str) -> bool:
     """Tell a technique ("t1014", "t1547.006") from a tactic ("defense-evasion")."""
     return attack_tag[:1] == "t" and attack_tag[1:2].isdigit()
+
+
+def json_text(value: object) -> str:
+    """Give JSON in plain ASCII: what hides, moves or reorders text is escaped with the rest."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def whole(event: Event) -> dict[str, Any]:

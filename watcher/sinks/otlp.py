@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from watcher.encodings import json_text
 from watcher.encodings.otlp import LogRecord, record, request
 from watcher.sinks.encoded import deliver_encoded
 from watcher.sinks.http_client import Answer, HttpClient, HttpOptions, quoted
@@ -45,7 +44,7 @@ class _Otlp:
             headers = {"Authorization": f"Bearer {self._token.read()}"} if self._token else {}
         except OSError as error:
             return [Retry(reason_of(error))] * len(batch)
-        body = json_text(request(records)).encode()
+        body = request(records).encode()
         answer = self._client.post(self._url, body, headers, self._client.deadline())
         return [answer if isinstance(answer, Retry) else _verdict(answer)] * len(batch)
 
