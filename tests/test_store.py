@@ -41,19 +41,22 @@ def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
     Store(tmp_path).close()
 
 
-@pytest.mark.parametrize("harm", ["noise", "cut", "header", "empty"])
+HARMS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "noise": lambda data: data[:8192] + b"\xa5" * 400_000 + data[408_192:],
+    "cut": lambda data: data[: len(data) // 2],
+    "header": lambda data: b"not a database" + data[14:],
+    "empty": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
 def test_a_damaged_file_is_set_aside(harm: str, tmp_path: Path) -> None:
     """The store opens again empty, says where the damaged file went, and loses nothing of it."""
     with Store(tmp_path) as store:
         store.commit(events(2000), {"kmsg": "a"}, US)
     file = tmp_path / FILE
-    data = bytearray(file.read_bytes())
-    harmed: dict[str, Callable[[], bytes]] = {
-        "noise": lambda: bytes(data[:8192] + b"\xa5" * 400_000 + data[408_192:]),
-        "cut": lambda: bytes(data[: len(data) // 2]),
-        "header": lambda: b"not a database" + bytes(data[14:]),
-        "empty": lambda: b"",
-    }[harm]()
+    data = file.read_bytes()
+    harmed = HARMS[harm](data)
     file.write_bytes(harmed)
     with Store(tmp_path) as store:
         assert (len(store), store.position("kmsg")) == (0, None)
