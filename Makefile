@@ -55,6 +55,11 @@ lab: $(READY)-lab
 siem: $(READY)-siem
 	$(BIN)/python -m pytest tests/sinks $(ARGS)
 
+# The daemon killed 300 times, its receivers down or hung, its disk full or failing. Alone on
+# /dev/kmsg, as root.
+outage: $(READY)-siem
+	$(BIN)/python -m pytest tests/outage $(ARGS)
+
 $(READY): pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV)
 	@touch $@
