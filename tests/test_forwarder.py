@@ -285,3 +285,27 @@ def test_only_a_known_sink_is_tried_again(store: Store) -> None:
     """A slip of the pen is said."""
     with pytest.raises(StoreError, match="there is no sink x"):
         try_again(store.path.parent, "x")
+
+
+def test_a_receiver_that_refuses_all_is_doubted_first(store: Store) -> None:
+    """Not set up yet, it says 400 to everything: that parks nothing at once, and then loudly."""
+    store.commit(events(4), {}, US)
+
+    def answer(batch: Sequence[Parcel]) -> list[Verdict] | None:
+        ready = sum(len(tried) == 4 for tried in receiver.tried) > 3
+        return None if ready else [Refused("400 no such index")] * len(batch)
+
+    receiver = Receiver(answer)
+    with Run(store, receiver) as run:
+        until(lambda: len(receiver.got) == 4)
+    assert receiver.got == [1, 2, 3, 4]
+    assert "all 4 events were refused: 400 no such index" in run.said[0]
+
+
+def test_a_batch_of_bad_events_does_not_block(store: Store) -> None:
+    """After a few tries they are set aside all the same."""
+    store.commit(events(4), {}, US)
+    receiver = Receiver(lambda batch: [Refused("bad")] * len(batch))
+    with Run(store, receiver), Reading(store.path.parent) as reading:
+        until(lambda: reading.deliveries()[0].parked == 4)
+        assert reading.deliveries()[0].backlog == 0

@@ -19,6 +19,8 @@ from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
 
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 300.0
+DOUBTED: Final = 5
+"""How often a batch goes again of which every single event was refused."""
 LONGEST_ASKED_S: Final = 3600.0
 """A Retry-After beyond this is not believed."""
 
@@ -67,6 +69,7 @@ class Forwarder:
         self._bell = threading.Event()
         self._stopping = threading.Event()
         self._backoff = Backoff()
+        self._trouble: str | None = None
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
         self.failure: str | None = None
 
@@ -114,37 +117,45 @@ class Forwarder:
                 self._tell(load, outbox)
             except sqlite3.OperationalError as error:
                 load = Load([], [], Retry(f"the store cannot be written: {error}"))
+            if not load.retry or load.delivered or load.parked:
+                self._backoff.tries = 0  # it gets on
             if load.retry:
                 self._stopping.wait(self._backoff.next_s(load.retry.after_s))
-            else:
-                self._backoff.tries = 0
 
     def _tell(self, load: Load, outbox: Outbox) -> None:
         for parcel, reason in load.parked:
             self._say(f"sink {self.name}: event {parcel.id} was set aside: {reason}")
         if load.retry:
             outbox.failed(load.retry.reason)
-            if self._backoff.tries == 0:
+            if load.retry.reason != self._trouble:
                 self._say(f"sink {self.name}: {load.retry.reason}; trying again")
-        elif self._backoff.tries:
+            self._trouble = load.retry.reason
+        elif self._trouble:
             self._say(f"sink {self.name}: delivers again")
+            self._trouble = None
 
     def _carry(self, sink: Sink, batch: Sequence[Parcel]) -> Load:
-        verdicts = _asked(sink, batch)
-        if len(batch) > 1 and all(isinstance(each, Refused) for each in verdicts):
-            # One bad event can spoil a whole request: alone, the others may well pass.
-            verdicts = self._one_by_one(sink, batch)
+        verdicts = self._judged(sink, batch)
+        refused = [each for each in verdicts if isinstance(each, Refused)]
+        if 1 < len(batch) == len(refused) and self._backoff.tries < DOUBTED:
+            # So many bad events at once are rather a receiver that is not set up yet.
+            return Load([], [], Retry(f"all {len(batch)} events were refused: {refused[0].reason}"))
         return _load(batch, verdicts)
 
-    def _one_by_one(self, sink: Sink, batch: Sequence[Parcel]) -> list[Verdict]:
-        verdicts: list[Verdict] = []
-        for parcel in batch:
-            if self._stopping.is_set():
-                break
-            verdicts += _asked(sink, [parcel])
-            if isinstance(verdicts[-1], Retry):
-                break
-        return verdicts
+    def _judged(self, sink: Sink, batch: Sequence[Parcel]) -> list[Verdict]:
+        """Ask for verdicts; a batch refused whole is halved until the bad event stands alone.
+
+        One bad event can spoil a whole request. Ends early, with fewer verdicts, at a retry.
+        """
+        verdicts = _asked(sink, batch)
+        if len(batch) == 1 or not all(isinstance(each, Refused) for each in verdicts):
+            return verdicts
+        middle = len(batch) // 2
+        first = self._judged(sink, batch[:middle])
+        ended = len(first) < middle or any(isinstance(each, Retry) for each in first)
+        if ended or self._stopping.is_set():
+            return first
+        return first + self._judged(sink, batch[middle:])
 
 
 def _asked(sink: Sink, batch: Sequence[Parcel]) -> list[Verdict]:

@@ -73,7 +73,7 @@ def _text(value: object) -> str:
 
 def test_no_entry_of_ours_is_read_again() -> None:
     """What the watcher writes is none of the journal's entries that it reads: no loop."""
-    fields = set(sinking.fields(parcels(events(1))[0]))
+    fields = set(sinking.fields(parcels(events(1))[0].event))
     assert not any(set(alternative) <= fields for alternative in KERNEL)
     assert "SYSLOG_IDENTIFIER=lockdown-watcher" in fields
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from watcher.encodings import Event
+from watcher.sinks.encoded import deliver_encoded
 from watcher.sinks.sink import Delivered, Parcel, Retry, SinkOptions, Verdict
 
 NAMESPACE: Final = uuid.UUID("7b8f7f3c-8a50-5c39-9f0e-6d1c7b0f4a22")
@@ -35,31 +37,30 @@ class JournalSink:
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
         """Send the batch; journald confirms nothing, so what its socket took is delivered."""
-        from systemd import journal
-
-        verdicts: list[Verdict] = []
-        for parcel in batch:
-            # sd_journal_sendv says nothing at all where there is no socket.
-            if not SOCKET.exists():
-                return [
-                    *verdicts,
-                    *[Retry(f"{SOCKET} is not there")] * (len(batch) - len(verdicts)),
-                ]
-            try:
-                journal.sendv(*fields(parcel))
-            except OSError as error:
-                rest = len(batch) - len(verdicts)
-                return [*verdicts, *[Retry(f"{SOCKET}: {error.strerror}")] * rest]
-            verdicts.append(Delivered())
-        return verdicts
+        return deliver_encoded(batch, fields, _send)
 
     def close(self) -> None:
         """Nothing is held open."""
 
 
-def fields(parcel: Parcel) -> Iterator[str]:
-    """Give the entry's fields, each NAME=value."""
-    event = parcel.event
+def _send(batch: Sequence[Parcel], entries: Sequence[list[str]]) -> list[Verdict]:
+    from systemd import journal
+
+    sent: list[Verdict] = []
+    for parcel, entry in zip(batch, entries, strict=True):
+        # sd_journal_sendv says nothing at all where there is no socket.
+        if not SOCKET.exists():
+            return [*sent, *[Retry(f"{SOCKET} is not there")] * (len(batch) - len(sent))]
+        try:
+            journal.sendv(*entry, f"LOCKDOWN_EVENT={parcel.line}")
+        except OSError as error:
+            return [*sent, *[Retry(f"{SOCKET}: {error.strerror}")] * (len(batch) - len(sent))]
+        sent.append(Delivered())
+    return sent
+
+
+def fields(event: Event) -> list[str]:
+    """Give the entry's fields, each NAME=value, but for the event itself."""
     process = event["process"]["comm"]
     message = event["title"] + ("" if process is None else f" (process: {process})")
     named: dict[str, Any] = {
@@ -77,6 +78,5 @@ def fields(parcel: Parcel) -> Iterator[str]:
         "LOCKDOWN_COMM": process,
         "LOCKDOWN_ADVICE": event["advice"],
         "LOCKDOWN_TRUST": event["origin"]["trust"],
-        "LOCKDOWN_EVENT": parcel.line,
     }
-    return (f"{name}={value}" for name, value in named.items() if value is not None)
+    return [f"{name}={value}" for name, value in named.items() if value is not None]
