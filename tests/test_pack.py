@@ -164,6 +164,7 @@ ROWS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         each(
             ("ima: impossible to appraise a module without a file descriptor. ",),
             "sig_enforce kernel parameter might help",
+            "sig_enforce kernel para",
         ),
     ),
     "kexec_appraisal": (
