@@ -47,7 +47,7 @@ fuzz: $(READY)-fuzz
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 # Real kernels, really locked (docs/lab.md). FULL=1 boots all of them and rewrites that page,
-# REFRESH=1 rewrites tests/corpus/lab-*.
+# REFRESH=1 boots what tests/corpus/lab-* is made of and rewrites it; neither if a test has failed.
 lab: $(READY)-lab
 	FULL=$(FULL) REFRESH=$(REFRESH) $(BIN)/python -m pytest tests/lab $(ARGS)
 

@@ -13,3 +13,8 @@ def missing(part: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"missing in CI: {part}")
     pytest.skip(f"missing: {part}")
+
+
+def asked(name: str) -> bool:
+    """Tell whether a switch of the environment (FULL, REFRESH) is on: set, and not to 0."""
+    return os.environ.get(name, "") not in ("", "0")

@@ -7,7 +7,6 @@ commit it. The third-party lines stay where they are, beside the checkout.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.parts import missing
+from tests.parts import asked, missing
 from watcher.detect import Detector
 from watcher.pack import load_pack
 from watcher.sources.text import TextSource
@@ -50,7 +49,7 @@ def test_own_corpus(file: Path) -> None:
     golden = file.with_name(f"{file.name}.jsonl")
     found = [{**e, "origin": {**e["origin"], "file": file.name}} for e in events(file)]
     text = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in found)
-    if os.environ.get("REFRESH"):
+    if asked("REFRESH"):
         golden.write_text(text)
     assert found == [json.loads(line) for line in golden.read_text().splitlines()]
 

@@ -8,14 +8,23 @@ from typing import Final
 
 from tests import test_corpus
 from tests.lab.matrix import Boot
+from tests.lab.small import CONFIDENTIALITY, MODES
 from watcher.event import Event
 
 FOLDER: Final = Path(__file__).parents[1] / "corpus"
+BOOTS: Final = (
+    *(("bookworm-6.1", mode) for mode in MODES),
+    ("bullseye-5.10", CONFIDENTIALITY),
+    ("sid-7", CONFIDENTIALITY),
+)
+"""The boots it is made of, by kernel and mode."""
 
 
 def write(boots: Iterable[Boot]) -> None:
-    """Write the raw lines of these boots that gave an event, and their neighbours; and golden."""
+    """Write, of those in BOOTS, the lines that gave an event, with their neighbours; and golden."""
     for boot in boots:
+        if (boot.kernel.name, boot.mode) not in BOOTS:
+            continue
         name = f"lab-{boot.kernel.name}-{boot.mode.name}".lower().replace(" ", "-")
         file = FOLDER / f"{name}.kmsg"
         file.write_bytes(b"".join(_telling(boot)))

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from tests.lab import full_image
-from tests.lab.kernels import Kernel, run, signed
+from tests.lab.command import run
+from tests.lab.kernels import Kernel, signed
 from tests.lab.qemu import Guest, GuestFailed
 
 FILES: Final = "/run/lab"

@@ -15,7 +15,10 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
-from tests.lab.kernels import LAB, Kernel, Wanted, module_bytes, once, run, sources
+from tests.lab.apt import Suite, sources
+from tests.lab.cache import LAB, forget, once
+from tests.lab.command import run
+from tests.lab.kernels import Kernel, module_bytes
 from tests.lab.small_root import cpio
 
 PACKAGES: Final = (
@@ -86,8 +89,7 @@ def _first_program() -> bytes:
 
 
 def _make_disk(part: Path) -> None:
-    for other in part.parent.glob("disk-*"):
-        shutil.rmtree(other)
+    forget(part.parent, "disk")
     root = part / "root"
     run("cp", "-a", "--reflink=auto", _debian() / "root", root)
     _settle(root)
@@ -103,7 +105,7 @@ def _debian() -> Path:
     home = LAB / "full" / f"debian-{_digest(*map(str, _mmdebstrap(Path(), Path())))}"
     with once(home) as part:
         if part:
-            (part / "sources.list").write_text(sources(Wanted(SUITE)))
+            (part / "sources.list").write_text(sources(Suite(SUITE)))
             run(*_mmdebstrap(part / "root", part / "sources.list"))
     return home
 
@@ -151,7 +153,8 @@ def _install(root: Path, wheels: Path) -> None:
     """Install as a user would: pip, a venv, a console script, byte code and all."""
     here = root / "wheels"
     shutil.copytree(wheels, here)
-    _pip("wheel", "--no-deps", "--wheel-dir", here, _TREE)
+    # What builds it is here (group lab): a changed tree needs no network.
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", here, _TREE)
     _inside(root, "python3", "-m", "venv", "--system-site-packages", _HOME)
     pip = f"{_HOME}/bin/pip"
     _inside(root, pip, "install", "-q", "--no-index", "--find-links=/wheels", "lockdown-watcher")

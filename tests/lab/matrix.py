@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Self
 
-from tests.lab.kernels import Kernel
+from tests.lab.apt import NotInArchive
+from tests.lab.kernels import WANTED, Kernel, kernel
 from tests.lab.small import (
     CONFIDENTIALITY,
     INTEGRITY,
@@ -34,8 +35,9 @@ class Operation:
 
     `key` is the name of the process that tries, and without `_late` what provoke calls it.
     `needs` is the CONFIG option without which a kernel has nothing to refuse. `at_boot`: no
-    step, for the kernel does it by itself as it starts; the pattern tells its lines. `answers`:
-    what it gave to read is part of the result.
+    step, for the kernel does it by itself as it starts; the pattern tells its lines, and the
+    names of its groups, what they say of the result. `answers`: what it gave to read is part of
+    the result.
     """
 
     key: str
@@ -81,7 +83,8 @@ GROUPS: Final[dict[str, tuple[Operation, ...]]] = {
             "acpi_tables",
             "ACPI_TABLE_UPGRADE",
             answers=True,
-            at_boot="ACPI tables is restricted|ignoring table override|Table Upgrade: install",
+            at_boot="ACPI tables is restricted|(?P<ignored>ignoring table override)"
+            "|(?P<installed>Table Upgrade: install)",
         ),
     ),
     _CODE: (
@@ -98,7 +101,8 @@ GROUPS: Final[dict[str, tuple[Operation, ...]]] = {
     _POWER: (
         Operation("power_read", "read `/sys/power/state`", "hibernation", "HIBERNATION",
                   answers=True),
-        Operation("power_disk", "read `/sys/power/disk`", "hibernation", "HIBERNATION"),
+        Operation("power_disk", "read `/sys/power/disk`", "hibernation", "HIBERNATION",
+                  answers=True),
         Operation("power_write", "write `disk` to `/sys/power/state`", "hibernation",
                   "HIBERNATION"),
         Operation("snapshot", "open `/dev/snapshot`", "hibernation", "HIBERNATION_SNAPSHOT_DEV"),
@@ -123,11 +127,12 @@ GROUPS: Final[dict[str, tuple[Operation, ...]]] = {
         Operation("xfrm_dump", "dump IPsec states", "xfrm_secret", "XFRM_USER", answers=True),
     ),
     _ITSELF: (
-        Operation("set_none", "write `none` to `/sys/kernel/security/lockdown`", None),
+        Operation("set_none", "write `none` to `/sys/kernel/security/lockdown`", None,
+                  answers=True),
         Operation("sysrq_x", "SysRq-x (`/proc/sysrq-trigger`)", None),
-        Operation("set_integrity", "write `integrity`", None),
+        Operation("set_integrity", "write `integrity`", None, answers=True),
         Operation("dev_mem_late", "then open `/dev/mem`", "dev_mem", "DEVMEM"),
-        Operation("set_confid", "write `confidentiality`", None),
+        Operation("set_confid", "write `confidentiality`", None, answers=True),
         Operation("tracefs_late", "then open tracefs `trace`", "tracefs", "TRACING"),
     ),
 }  # fmt: skip
@@ -173,6 +178,11 @@ class Boot:
     answers: list[Answer]
     operations: Sequence[Operation]
 
+    @property
+    def events(self) -> list[Event]:
+        """Give the events of all answers, in order."""
+        return [event for answer in self.answers for event in answer.events]
+
     def cells(self) -> list[Cell]:
         """Give a cell for each operation."""
         start, *answers = self.answers
@@ -187,10 +197,10 @@ class Boot:
         return Cell(self.kernel, self.mode, op, a.error, a.note, a.records, a.events)
 
     def _at_boot(self, op: Operation, start: Answer) -> Cell:
-        records = [r for r in start.records if re.search(op.at_boot, r.decode())]
+        told = {r: m for r in start.records if (m := re.search(op.at_boot, r.decode()))}
         events = [e for e in start.events if re.search(op.at_boot, e.message)]
-        note = "installed" if any(b"install" in record for record in records) else "ignored"
-        return Cell(self.kernel, self.mode, op, None, note, records, events)
+        note = " ".join(m.lastgroup for m in told.values() if m.lastgroup) or "no line"
+        return Cell(self.kernel, self.mode, op, None, note, list(told), events)
 
 
 def provoked(kernel: Kernel, mode: Mode, operations: Sequence[Operation] = OPERATIONS) -> Boot:
@@ -205,22 +215,43 @@ def modes_of(kernel_name: str) -> list[Mode]:
     return [UNLOCKED, INTEGRITY, CONFIDENTIALITY, *secure]
 
 
-class Matrix:
-    """Every kernel booted in every mode, two at a time, as a context manager.
+def kernels(names: Iterable[str]) -> tuple[list[Kernel], dict[str, str]]:
+    """Give the kernels of these names, and of those that a moving suite lacks now, why.
 
-    All of it starts on entry; on exit what has not begun is left undone.
+    Raises LabError where a kernel should be there and cannot be had.
+    """
+    found: list[Kernel] = []
+    absent: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        try:
+            found.append(kernel(name))
+        except NotInArchive as error:
+            if not WANTED[name].moving:
+                raise
+            absent[name] = str(error)
+    return found, absent
+
+
+class Matrix:
+    """Kernels booted in modes, all (name, mode) of `pairs`, two at a time, as a context manager.
+
+    All of it starts on entry; on exit what has not begun is left undone. `absent` are the kernels
+    that a moving suite lacks now, with the reason. Raises LabError on entry.
     """
 
-    def __init__(self, kernels: Iterable[Kernel]) -> None:
-        pairs = [(kernel, mode) for kernel in kernels for mode in modes_of(kernel.name)]
+    def __init__(self, pairs: Iterable[tuple[str, Mode]]) -> None:
         # The slowest first.
         self._pairs = sorted(pairs, key=lambda pair: not pair[1].secure_boot)
+        self.absent: dict[str, str] = {}
 
     def __enter__(self) -> Self:
+        found, self.absent = kernels(name for name, _ in self._pairs)
+        there = {kernel.name: kernel for kernel in found}
         self._pool = ThreadPoolExecutor(AT_A_TIME)
         self._boots = {
-            (kernel.name, mode.name): self._pool.submit(provoked, kernel, mode)
-            for kernel, mode in self._pairs
+            (name, mode.name): self._pool.submit(provoked, there[name], mode)
+            for name, mode in self._pairs
+            if name in there
         }
         return self
 
@@ -233,6 +264,5 @@ class Matrix:
         return boot.result() if boot else None
 
     def finished(self) -> list[Boot]:
-        """Wait for all boots, and give those that came to their end."""
-        wait(self._boots.values())
-        return [boot.result() for boot in self._boots.values() if not boot.exception()]
+        """Wait for all boots, and give them. Raises GuestFailed if one did not come to its end."""
+        return [boot.result() for boot in self._boots.values()]

@@ -25,8 +25,8 @@ Every cell below was measured: a Debian kernel booted under QEMU, locked as the 
 small program ([provoke.c](../tests/lab/provoke.c)) that tried. The raw records of the guest's
 `/dev/kmsg` then went through the code that reads `/dev/kmsg` here, and gave the events.
 
-Written by `make lab FULL=1` on {date}, from commit `{commit}`. One cell again, with its raw
-records and events (kernel, mode, operation):
+Written by `make lab FULL=1` on {date}, from commit `{commit}`. One cell again, after all
+that comes before it in the same boot, with its raw records and events (kernel, mode, operation):
 
     make lab
     .venv/bin/python -m tests.lab bookworm-6.1 integrity dev_mem
@@ -49,8 +49,8 @@ Each of these is held by [test_matrix.py](../tests/lab/test_matrix.py).
   after that.
 - **One refused BPF program is up to seven lines**: 1 to 6.1, 2 on 6.12, 7 on 7.2; the limit is 10
   lines in 5 s, for all programs together.
-- **tracefs is ENOENT or EPERM**: with lockdown from boot on there are no files, and no line; where
-  it was raised later there is both.
+- **tracefs is ENOENT or EPERM**: with confidentiality from boot on there are no files, and so no
+  line; where it was raised later there is both.
 - **Some refusals fail nothing**: reading `/sys/power/state` and dumping IPsec states go well, with
   a line and less in the answer.
 
@@ -66,7 +66,8 @@ by root with all capabilities; names in `(...)` are those of the operations.
 
 _BY_ITSELF: Final = """\
 Events before anything was tried; in bold the reasons of denials, which the kernel met itself
-(`swapper/0`). In confidentiality mode 6.1 and later have more of them than the limit lets through.
+(`swapper` and `swapper/0`). In confidentiality mode 6.1 and later have more of them than the limit
+lets through.
 """
 
 _LEFT_OUT: Final = """\
@@ -85,7 +86,7 @@ UNREACHED: Final = {
     "xmon_wr": "powerpc only",
     "xmon_rw": "powerpc only",
     "rtas_error_injection": "powerpc only",
-    "pcmcia_cis": "no PC card here, and no driver in these kernels",
+    "pcmcia_cis": "no PC card here",
     "mmiotrace": "only the module testmmiotrace asks for it, which Debian does not build",
     "kgdb": "Ubuntu's 5.4 only",
     "dbg_write_kernel": "Debian builds no kgdb (CONFIG_KGDB)",
@@ -97,25 +98,31 @@ UNREACHED: Final = {
 }
 
 
-def write(boots: Sequence[Boot], file: Path = PAGE) -> None:
-    """Write the page of these boots to `file`."""
-    file.write_text(page(boots, datetime.now(UTC), _commit()))
+def write(boots: Sequence[Boot], absent: Iterable[str], file: Path = PAGE) -> None:
+    """Write the page of these boots to `file`; `absent` are the kernels that there are not now."""
+    file.write_text(page(boots, absent, datetime.now(UTC), _commit()))
 
 
-def page(boots: Sequence[Boot], now: datetime, commit: str) -> str:
+def page(boots: Sequence[Boot], absent: Iterable[str], now: datetime, commit: str) -> str:
     """Give the page's text."""
     boots = sorted(boots, key=lambda boot: MODES.index(boot.mode))
     cells = [cell for boot in boots for cell in boot.cells()]
     kernels = _kernels(boots)
-    rows = (f"| {k.name} | {k.release} | {k.version} | {WANTED[k.name].suite} |" for k in kernels)
+    rows = [_row(kernel.name, kernel.release, kernel.version) for kernel in kernels]
+    rows += [_row(name, "none in the archive now", "") for name in absent]
     head = _HEAD.format(date=f"{now:%Y-%m-%d}", commit=commit, kernels="\n".join(rows))
     groups = (_group(title, group, cells, kernels) for title, group in GROUPS.items())
     return "\n".join([head, _by_itself(boots, kernels), *groups, _left_out(cells)])
 
 
+def _row(name: str, release: str, version: str) -> str:
+    return f"| {name} | {release} | {version} | {WANTED[name].suite.name} |"
+
+
 def _commit() -> str:
     argv = ["git", "describe", "--always", "--dirty"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    here = Path(__file__).parent
+    done = subprocess.run(argv, cwd=here, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 
 

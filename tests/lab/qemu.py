@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from tests.lab.command import bound
+
 OVMF: Final = Path("/usr/share/OVMF")
 _LAST_LINES: Final = 40
 _MOST_BYTES: Final = 32 << 20
@@ -71,7 +73,7 @@ class Guest:
         channel, theirs = os.pipe()
         try:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *self._command(theirs)],
+                bound(*self._command(theirs)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

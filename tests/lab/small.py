@@ -9,13 +9,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
+from tests.lab.cache import scratch
 from tests.lab.kernels import Kernel, signed
 from tests.lab.qemu import Guest, GuestFailed
 from tests.lab.small_root import initramfs
@@ -75,8 +74,7 @@ def boot(kernel: Kernel, mode: Mode, plan: Sequence[str], *, append: str = "") -
 
     Raises GuestFailed, with the last console lines, where the guest does not come to its end.
     """
-    with tempfile.TemporaryDirectory(prefix="lab-") as folder:
-        work = Path(folder)
+    with scratch() as work:
         guest = Guest(
             signed(kernel) if mode.secure_boot else kernel.vmlinuz,
             initramfs(kernel, plan, work / "initrd"),
@@ -99,7 +97,7 @@ def _answer(line: bytes, step: str) -> Answer:
         raise GuestFailed(f"step {step!r}: {error} in {line[:2000]!r}") from error
     if said["op"] != step.split(maxsplit=1)[0]:
         raise GuestFailed(f"step {step!r} was answered by {said['op']!r}")
-    return Answer(step, said["errno"], said["note"], records)
+    return Answer(step, said["errno"], said["note"].strip(), records)
 
 
 def judged(answers: list[Answer]) -> list[Answer]:

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.lab.kernels import LAB, Kernel, module_bytes, once, run, signed, unsigned
+from tests.lab.cache import LAB, once
+from tests.lab.command import run
+from tests.lab.kernels import Kernel, module_bytes, signed, unsigned
 
 MODULES: Final = ("msr", "efivarfs", "efi_test", "xfrm_user", "ah4")
 """Loaded where a kernel has them: what some provocations need to be there at all."""

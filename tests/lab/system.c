@@ -182,27 +182,30 @@ static int run_xfrm_dump(char *note)
 
 static const char *const LOCKDOWN = "/sys/kernel/security/lockdown";
 
-#define SETS(name, level) \
-    static int run_##name(char *note) { return sets(level, note); }
+/* The level in force, which the file shows in brackets. */
+static int run_level(char *note)
+{
+    char levels[64];
+    int error = reads(LOCKDOWN, levels, sizeof levels);
+    char *level = strchr(levels, '[');
+    if (level)
+        snprintf(note, NOTE_BYTES, "level: %.*s", (int)strcspn(level + 1, "]"), level + 1);
+    return error;
+}
 
 static int sets(const char *level, char *note)
 {
     int error = writes(LOCKDOWN, level);
-    reads(LOCKDOWN, note, NOTE_BYTES);
-    note[strcspn(note, "\n")] = 0;
+    run_level(note);
     return error;
 }
+
+#define SETS(name, level) \
+    static int run_##name(char *note) { return sets(level, note); }
 
 SETS(set_none, "none")
 SETS(set_integrity, "integrity")
 SETS(set_confid, "confidentiality")
-
-static int run_level(char *note)
-{
-    int error = reads(LOCKDOWN, note, NOTE_BYTES);
-    note[strcspn(note, "\n")] = 0;
-    return error;
-}
 
 static int run_sysrq_x(char *note)
 {

@@ -19,7 +19,7 @@ from tests.lab.parts import need_lab
 from tests.lab.qemu import Guest, GuestFailed
 from tests.lab.small_root import cpio, initramfs, program
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(900)
 
 MOUNTS: Final = Path("/proc/self/mountinfo")
 
@@ -28,9 +28,7 @@ MOUNTS: Final = Path("/proc/self/mountinfo")
 def debian() -> Kernel:
     """Bookworm's kernel."""
     need_lab()
-    found = kernel("bookworm-6.1")
-    assert found
-    return found
+    return kernel("bookworm-6.1")
 
 
 @pytest.fixture

@@ -12,11 +12,13 @@ from typing import Any, Final
 
 import pytest
 
+from tests.lab.cache import scratch
+from tests.lab.command import run
 from tests.lab.full_guest import FILES, FullGuest
 from tests.lab.full_parts import need_full_lab
-from tests.lab.kernels import Kernel, headers, kernel, run
+from tests.lab.kernels import Kernel, headers, kernel
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 SCAN: Final = "journalctl --sync && lockdown-watcher scan --boot 0 -o json"
 LIVE: Final = "/var/log/kmsg.jsonl"
@@ -79,21 +81,20 @@ def built(kernel: Kernel, work: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullGuest]:
+def guest() -> Iterator[FullGuest]:
     """An unlocked guest with the module loaded, and the watcher on its /dev/kmsg."""
     need_full_lab()
     debian = kernel("bookworm-6.1")
-    assert debian
-    work = tmp_path_factory.mktemp("story")
-    module = built(debian, work)
-    with FullGuest(debian, work, files={module.name: module}) as running:
-        running.sure(f"insmod {FILES}/{module.name}")
-        running.sure(
-            "systemd-run --unit=live --property=StandardError=journal"
-            f" --property=StandardOutput=append:{LIVE}"
-            " lockdown-watcher watch --source kmsg -o json"
-        )
-        yield running
+    with scratch() as work:
+        module = built(debian, work)
+        with FullGuest(debian, work, files={module.name: module}) as running:
+            running.sure(f"insmod {FILES}/{module.name}")
+            running.sure(
+                "systemd-run --unit=live --property=StandardError=journal"
+                f" --property=StandardOutput=append:{LIVE}"
+                " lockdown-watcher watch --source kmsg -o json"
+            )
+            yield running
 
 
 def lockdown_events(output: str) -> list[dict[str, Any]]:

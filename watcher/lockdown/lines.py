@@ -332,11 +332,13 @@ LINES: Final = (
         "module.signature",
         r"ima: (?P<text>impossible to appraise a module) without a file descriptor.{0,80}",
         "A module was refused: its signature cannot be checked this way",
-        "IMA's policy, which Secure Boot brings with it, wants a signature that lies beside the"
-        " file, and init_module has no file.",
+        "An IMA policy appraises modules (ima_policy=secure_boot does) and module.sig_enforce is"
+        " not set: init_module has no file whose signature IMA could read, and fails with EACCES."
+        " Under Secure Boot sig_enforce is set, and the module is refused with another line.",
         "Load it with finit_module (modprobe, insmod of kmod), from a signed file.",
         "4.18",
         "BIN-7.2",
+        ends="kernel parameter might help",
     ),
     Line(
         "kexec_appraisal",
