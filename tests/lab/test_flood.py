@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.kernels import NotInArchive, kernel
+from tests.lab.apt import NotInArchive
+from tests.lab.kernels import kernel
 from tests.lab.parts import need_lab
 from tests.lab.small import INTEGRITY, boot
 from watcher.flood import Flood
