@@ -19,6 +19,7 @@ from tests.bench import (
     deliver,
     journal_scan,
     kmsg_ring,
+    latency,
     machine,
     prefilter,
     startup,
@@ -35,6 +36,7 @@ BENCHES: dict[str, tuple[str, Callable[[Setting], str]]] = {
     "rest": (at_rest.TITLE, at_rest.measure),
     "prefilter": (prefilter.TITLE, prefilter.measure),
     "deliver": (deliver.TITLE, deliver.measure),
+    "latency": (latency.TITLE, latency.measure),
 }
 _HEAD = """\
 # Measurements
