@@ -19,6 +19,7 @@ from watcher.kinds import SEVERITIES, Severity
 
 if TYPE_CHECKING:
     from watcher.event import Event
+    from watcher.posture import Posture
 
 Output = Literal["human", "json"]
 _SOURCES = ("auto", "journal", "kmsg")
@@ -174,6 +175,34 @@ def explain(text: tuple[str, ...], output: Output | None) -> int:
         return 1
     click.echo(explanation.render(found, as_json=_wants_json(output)))
     return 0
+
+
+@cli.command()
+@click.option("--root", default="/", show_default=True, metavar="DIR",
+              help="Another system's files: a mounted disk, a captured tree.")  # fmt: skip
+@_output
+def status(root: str, output: Output | None) -> None:
+    """Tell how this machine stands: locked down or not, how far, by what, since when.
+
+    It reads files and the log and tries nothing, so it leaves no line behind.
+
+    \b
+    Examples: lockdown-watcher status
+              lockdown-watcher status -o json --root /mnt
+    """
+    from watcher.sinks import status_page
+
+    click.echo(status_page.render(_posture(root), as_json=_wants_json(output)))
+
+
+def _posture(root: str) -> Posture:
+    from watcher.posture import inspect
+    from watcher.this_boot import boot_of_tree, this_boot
+
+    if not Path(root).is_dir():
+        raise SourceError(f"{root}: no such folder")
+    here = Path(root).resolve() == Path("/")
+    return inspect(root).with_log(this_boot() if here else boot_of_tree(root))
 
 
 @cli.group()
