@@ -9,7 +9,9 @@ from typing import Any
 import click
 import pytest
 
+from watcher.diagnose import diagnose, symptom
 from watcher.posture import inspect
+from watcher.sinks import diagnosis_page
 from watcher.sinks.status_page import render, status_object
 from watcher.this_boot import boot_of_tree
 
@@ -48,3 +50,18 @@ def test_a_screen_for_people(host: Path) -> None:
     assert len(lines) <= 30
     assert max(map(len, lines)) <= 90
     assert "hunter2" not in text + json.dumps(status_object(inspect(root)))
+
+
+VERDICTS = [(host, text) for host in HOSTS for text in expected(host)["why"]]
+
+
+@pytest.mark.parametrize(("host", "text"), VERDICTS, ids=lambda part: getattr(part, "name", part))
+def test_why(host: Path, text: str) -> None:
+    """The verdict, and the cause where the data beside the tree names one."""
+    root = str(host / "root")
+    trouble = symptom(text)
+    assert trouble
+    found = diagnose(trouble, inspect(root).with_log(boot_of_tree(root)))
+    wanted, _, cause = expected(host)["why"][text].partition(" ")
+    assert found.verdict == wanted, diagnosis_page.render(found, as_json=False)
+    assert found.cause == (cause or ("lockdown" if wanted == "lockdown" else found.cause))

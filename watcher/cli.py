@@ -195,6 +195,34 @@ def status(root: str, output: Output | None) -> None:
     click.echo(status_page.render(_posture(root), as_json=_wants_json(output)))
 
 
+@cli.command()
+@click.argument("words", nargs=-1, metavar="[TOPIC | TEXT | -- CMD ARG...]")
+@click.option("--root", default="/", metavar="DIR", help="Another system's files.")
+@_output
+def why(words: tuple[str, ...], root: str, output: Output | None) -> int:
+    """Tell whether a refusal is lockdown or something else, how sure that is, and what to do.
+
+    Topics: bpf, perf, module, kexec, hibernation, msr, ioport, debugfs, tracefs. Or paste what
+    the program printed.
+
+    \b
+    Examples: lockdown-watcher why bpf
+              lockdown-watcher why "unknown func bpf_probe_read_kernel#113"
+    """
+    from watcher.diagnose import TOPICS, diagnose, symptom
+    from watcher.sinks import diagnosis_page
+
+    if not words:
+        raise click.UsageError(f"what was refused? One of {', '.join(TOPICS)}, or an error text")
+    trouble = symptom(" ".join(words))
+    if trouble is None:
+        _complain(f"nothing is known about this text; topics: {', '.join(TOPICS)}")
+        return 1
+    found = diagnose(trouble, _posture(root))
+    click.echo(diagnosis_page.render(found, as_json=_wants_json(output)))
+    return 0
+
+
 def _posture(root: str) -> Posture:
     from watcher.posture import inspect
     from watcher.this_boot import boot_of_tree, this_boot
