@@ -39,8 +39,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "follow": ("detect", "event", "record"),
     "scan": ("errors", "host", "kinds", "detect", "event", "record", "rules.", "sources."),
     "cli": ("", "errors", "kinds", "event", "choose", "detect", "follow", "log", "pack", "posture.",
-            "scan", "this_boot", "diagnose.", "explain", "moment", "sinks."),
-    "__main__": ("cli",),
+            "scan", "this_boot", "diagnose.", "aftermath", "witness", "probe", "explain", "moment",
+            "sinks."),
+    "witness": (),
+    "probe": ("diagnose.", "errors", "posture."),
+    "aftermath": ("detect", "diagnose.", "errors", "host", "posture.", "provenance", "record",
+                  "sinks.", "sources.", "this_boot", "witness"),
+    "__main__": ("aftermath", "cli", "witness"),
     "": (),
 }  # fmt: skip
 IMPURE = {

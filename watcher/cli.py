@@ -198,17 +198,34 @@ def status(root: str, output: Output | None) -> None:
 @cli.command()
 @click.argument("words", nargs=-1, metavar="[TOPIC | TEXT | -- CMD ARG...]")
 @click.option("--root", default="/", metavar="DIR", help="Another system's files.")
+@click.option("--probe", type=click.Choice(["bpf"]),
+              help="Ask the kernel by harmless calls; where it refuses, it logs that.")  # fmt: skip
 @_output
-def why(words: tuple[str, ...], root: str, output: Output | None) -> int:
+@click.pass_obj
+def why(
+    command: list[str] | None,
+    words: tuple[str, ...],
+    root: str,
+    probe: str | None,
+    output: Output | None,
+) -> int:
     """Tell whether a refusal is lockdown or something else, how sure that is, and what to do.
 
     Topics: bpf, perf, module, kexec, hibernation, msr, ioport, debugfs, tracefs. Or paste what
     the program printed.
 
+    With -- CMD the command is run as it is, and what the kernel refused to it is told on stderr;
+    its exit status is kept.
+
     \b
     Examples: lockdown-watcher why bpf
               lockdown-watcher why "unknown func bpf_probe_read_kernel#113"
+              lockdown-watcher why -- bpftrace -l
     """
+    if command is not None:
+        return _witness(command, as_json=output == "json", more=words or probe or root != "/")
+    if probe:
+        return _probe(as_json=_wants_json(output), more=words or root != "/")
     from watcher.diagnose import TOPICS, diagnose, symptom
     from watcher.sinks import diagnosis_page
 
@@ -221,6 +238,32 @@ def why(words: tuple[str, ...], root: str, output: Output | None) -> int:
     found = diagnose(trouble, _posture(root))
     click.echo(diagnosis_page.render(found, as_json=_wants_json(output)))
     return 0
+
+
+def _probe(*, as_json: bool, more: object) -> int:
+    from watcher.diagnose.probed import probed
+    from watcher.probe import probe_bpf
+    from watcher.sinks import diagnosis_page
+
+    if more:
+        raise click.UsageError("--probe stands alone")
+    steps = probe_bpf()
+    found = probed(steps, _posture("/"))
+    click.echo(diagnosis_page.render_probed(found, steps, as_json=as_json))
+    return 0
+
+
+def _witness(command: list[str], *, as_json: bool, more: object) -> int:
+    from watcher import aftermath, witness
+
+    if more or not command:
+        raise click.UsageError(
+            "-- takes a command after it, and neither TOPIC nor --root before it"
+        )
+    seen = witness.run(command)
+    aftermath.tell(seen, as_json=as_json)
+    witness.end_as(seen)
+    return 0  # never reached: the process ended as the command did
 
 
 def _posture(root: str) -> Posture:
@@ -329,13 +372,16 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def main() -> None:
-    """Run the command line and exit: 0 done, 1 no or found, 2 usage, 3 a source is unreadable."""
+def main(arguments: list[str] | None = None, command: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 no or found, 2 usage, 3 a source is unreadable.
+
+    `command` is what stood behind `why --`.
+    """
     _open_closed_streams()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        status = _run()
+        status = _run(arguments, command)
         sys.stdout.flush()
     except BrokenPipeError:
         _hang_up()
@@ -361,9 +407,10 @@ def _open_closed_streams() -> None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
 
 
-def _run() -> int:
+def _run(arguments: list[str] | None, command: list[str] | None) -> int:
     try:
-        return int(cli.main(prog_name="lockdown-watcher", standalone_mode=False) or 0)
+        done = cli.main(arguments, prog_name="lockdown-watcher", standalone_mode=False, obj=command)
+        return int(done or 0)
     except click.ClickException as error:
         error.show()
         return 2

@@ -106,6 +106,19 @@ def _journal(patience_s: float) -> BootLog | None:
     return _boot_in(Where(), boot, time.monotonic() + patience_s)
 
 
+def journal_since(since_us: int) -> BootLog:
+    """Read what this machine's journal has of this boot's kernel since Epoch microseconds.
+
+    Raises SourceError where it shows no kernel line to this user.
+    """
+    from watcher.sources.journal_files import Where, kernel_seen
+
+    boot = this_host().boot_id
+    if not kernel_seen(Where(), boot):
+        raise SourceError("the journal shows no kernel line of this boot (to this user)")
+    return _boot_in(Where(), boot, float("inf"), since_us)
+
+
 def _last_boot(directory: str) -> BootLog:
     from watcher.sources.journal_files import Where, boots
 
@@ -116,11 +129,13 @@ def _last_boot(directory: str) -> BootLog:
     )
 
 
-def _boot_in(where: object, boot: str | None, until_s: float) -> BootLog:
+def _boot_in(
+    where: object, boot: str | None, until_s: float, since_us: int | None = None
+) -> BootLog:
     from watcher.sources.journal import JournalSource, Span
     from watcher.sources.journal_entry import MISSED
 
-    span = Span(boot, past=True)
+    span = Span(boot, since_us, past=True)
     source = JournalSource(Prefilter([], *WORDS, MISSED), where, span)  # type: ignore[arg-type]
     log = gathered(source, BootLog("the journal"), until_s)
     log.complete = bool(log.announced or log.secure_boot) and not log.unseen and not log.gaps

@@ -5,6 +5,7 @@ Pure: the trouble and the posture in, a diagnosis out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -49,13 +50,23 @@ class Diagnosis:
     notes: tuple[str, ...] = ()
 
 
-def diagnose(trouble: Symptom, posture: Posture, *, proven: str | None = None) -> Diagnosis:
-    """Weigh every cause of `trouble`; `proven` is one that was caught in the act."""
+def diagnose(
+    trouble: Symptom,
+    posture: Posture,
+    *,
+    known: Mapping[str, Judged] | None = None,
+    proven: str | None = None,
+) -> Diagnosis:
+    """Weigh every cause of `trouble`.
+
+    `known` is what was learned otherwise of some causes; `proven` one caught in the act.
+    """
     case = Case(trouble, posture)
-    topic = trouble.topic.id if trouble.topic else None
-    weighed = tuple(_weighed(each, case, proven) for each in ORDER[topic])
+    order = ORDER[trouble.topic.id if trouble.topic else None]
+    weighed = tuple(_weighed(each, case, known or {}) for each in order)
     cause = proven or _culprit(weighed)
     verdict = _verdict(cause, weighed)
+    unsure = verdict == "unsure"
     return Diagnosis(
         verdict,
         "certain" if proven else _confidence(verdict, cause, weighed, case),
@@ -63,15 +74,15 @@ def diagnose(trouble: Symptom, posture: Posture, *, proven: str | None = None) -
         _headline(verdict, cause),
         trouble,
         weighed,
-        _advice(cause, case) if verdict != "unsure" else _TELL_MORE,
-        CAUSES[cause].never if cause and verdict != "unsure" else (),
+        _TELL_MORE if unsure else _advice(cause, case),
+        CAUSES[cause].never if cause and not unsure else (),
         _notes(cause, weighed, posture),
     )
 
 
-def _weighed(name: str, case: Case, proven: str | None) -> Weighed:
+def _weighed(name: str, case: Case, known: Mapping[str, Judged]) -> Weighed:
     row = CAUSES[name]
-    judged = Judged(True, "caught in the act") if name == proven else row.judge(case)
+    judged = known.get(name) or row.judge(case)
     return Weighed(name, row.title, judged.holds, judged.evidence, _advice(name, case))
 
 
