@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.journal.real import DENIED
 from tests.parts import missing
 from watcher.diagnose.witnessed import Window, named, witnessed
 from watcher.posture import Denial, inspect
@@ -259,3 +260,17 @@ def test_the_probe_asks_the_kernel() -> None:
         assert found["verdict"] != "unsure"
     else:
         assert found["headline"].startswith("BPF works here")
+
+
+def test_a_real_refusal_by_this_kernel() -> None:
+    """debugfs, opened under another name: if this kernel is locked, it says so, and we with it."""
+    if os.geteuid() != 0:
+        missing("root, to mount debugfs")
+    done = run(sys.executable, "-c", DENIED, "lw-refused")
+    if done.returncode == 0:  # not locked: nothing was refused, and nothing may be blamed
+        assert "refused nothing" in done.stderr
+        return
+    if done.returncode != 7:
+        missing(f"debugfs, to provoke a refusal ({done.stderr.strip()[-200:]})")
+    assert "Lockdown: lw-refused: debugfs access is restricted" in done.stderr
+    assert "This is lockdown. (certain)" in done.stderr

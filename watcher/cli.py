@@ -276,6 +276,31 @@ def _posture(root: str) -> Posture:
     return inspect(root).with_log(this_boot() if here else boot_of_tree(root))
 
 
+@cli.command()
+@_journal_dir
+@_namespace
+@_output
+def boots(journal_dir: str | None, namespace: str | None, output: Output | None) -> int:
+    """One row a boot of the journal: kernel, level, cause, Secure Boot, denials; what changed.
+
+    A level with + is the least its lines prove.
+
+    \b
+    Example: lockdown-watcher boots
+    """
+    from watcher import boots as reading
+    from watcher.sinks import boot_table
+
+    if journal_dir and namespace:
+        raise click.UsageError("--journal-dir and --namespace exclude each other")
+    rows = reading.boots(journal_dir, namespace)
+    if not rows:
+        _complain("the journal holds no boot (of this machine, to this user)")
+        return 1
+    click.echo(boot_table.render(rows, as_json=_wants_json(output)))
+    return 0
+
+
 @cli.group()
 def rules() -> None:
     """The rule pack: which lines become events, and how grave they are."""

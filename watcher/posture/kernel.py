@@ -100,6 +100,7 @@ def inspect_kernel(tree: Tree) -> Kernel:
     version = version_of(release or "")
     family = family_of(f"{release or ''} {built_by}")
     lsm = tree.text("sys/kernel/security/lsm")
+    words = tree.text("proc/cmdline", "kernel command line")
     return Kernel(
         release=release,
         version=version,
@@ -107,7 +108,7 @@ def inspect_kernel(tree: Tree) -> Kernel:
         lineage=lineage_of(version, family),
         distribution=_distribution(tree),
         kconfig=_kconfig(tree, release),
-        command_line=_command_line(tree.text("proc/cmdline", "kernel command line")),
+        command_line=None if words is None else kept_parameters(words),
         lsm=tuple(filter(None, lsm.split(","))) if lsm is not None else None,
     )
 
@@ -139,9 +140,8 @@ def _distribution(tree: Tree) -> str | None:
     return found[1] if found else None
 
 
-def _command_line(text: str | None) -> dict[str, str] | None:
-    if text is None:
-        return None
+def kept_parameters(text: str) -> dict[str, str]:
+    """Give of a kernel command line what is kept of it, by name; dashes become underscores."""
     pairs = (word.partition("=") for word in _words(text))
     named = ((name.replace("-", "_"), value) for name, _, value in pairs)
     return {name: value for name, value in named if name in PARAMETERS}

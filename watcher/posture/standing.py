@@ -90,7 +90,7 @@ def _guessed(
     if log.confidential:
         return "confidentiality", "log"
     asked = [(level, source) for _, level, source in asked_for(kernel, firmware) if level]
-    if log.announced:
+    if log.announced or log.denials:
         asked.append(("integrity", "log"))
     if asked:
         return max(asked, key=lambda each: _ORDER.index(each[0]))
