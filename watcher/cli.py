@@ -9,29 +9,27 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import click
 
-from watcher import __version__
+from watcher import __version__, cli_machine
 from watcher.errors import SourceError, WatcherError
 from watcher.kinds import SEVERITIES, Severity
+from watcher.terminal import (
+    Output,
+    complain,
+    journal_dir_option,
+    namespace_option,
+    output_option,
+    wants_json,
+)
 
 if TYPE_CHECKING:
     from watcher.event import Event
-    from watcher.posture import Posture
 
-Output = Literal["human", "json"]
 _SOURCES = ("auto", "journal", "kmsg")
-_output = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(get_args(Output)),
-    help="human: for people (the default on a terminal); json: JSON Lines (the default in a pipe).",
-)
 _verbose = click.option("-v", "--verbose", is_flag=True, help="The whole explanation.")
-_journal_dir = click.option("--journal-dir", metavar="DIR", help="A directory of journal files.")
-_namespace = click.option("--namespace", metavar="NS", help="A journal namespace.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,16 +41,18 @@ def cli() -> None:
     lockdown-watcher watch                 follow the kernel log
     lockdown-watcher scan dmesg.txt        look through a saved log
     lockdown-watcher explain hibernation   what a reason, a line or an error means
+    lockdown-watcher status                how this machine stands
+    lockdown-watcher why bpf               is it lockdown, or what else
     """
 
 
 @cli.command()
 @click.option("--source", "kind", type=click.Choice(_SOURCES), default="auto",
               show_default=True, help="auto: the journal, else kmsg.")  # fmt: skip
-@_journal_dir
-@_namespace
+@journal_dir_option
+@namespace_option
 @click.option("--since", default="boot", show_default=True, metavar="boot|now|TIME")
-@_output
+@output_option
 @_verbose
 def watch(  # noqa: PLR0913 - one parameter an option
     kind: str,
@@ -89,14 +89,14 @@ def watch(  # noqa: PLR0913 - one parameter an option
 
 @cli.command()
 @click.argument("files", nargs=-1, metavar="[FILE... | -]")
-@_journal_dir
-@_namespace
+@journal_dir_option
+@namespace_option
 @click.option("--boot", default="all", show_default=True, metavar="ID|0|-1|all",
               help="One boot of the journal: 0 is the last one in it.")  # fmt: skip
 @click.option("--since", metavar="TIME", help="From here on: 2026-11-23, 18:00, -2h, ...")
 @click.option("--until", metavar="TIME", help="Up to here.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 if such an event was found.")
-@_output
+@output_option
 @_verbose
 def scan(  # noqa: PLR0913, PLR0917
     files: tuple[str, ...],
@@ -136,7 +136,7 @@ def scan(  # noqa: PLR0913, PLR0917
         scanning.scan(extent, load_pack(), _unheard(write) if fail_on else write, tally)
     except KeyboardInterrupt:
         sys.stdout.flush()
-        _complain(f"stopped after {tally.lines:,} lines; the rest was not read")
+        complain(f"stopped after {tally.lines:,} lines; the rest was not read")
         return 130
     return _outcome(tally.lines, tally.events, tally.failures, files) or int(
         fail_on is not None and tally.reaches(fail_on)
@@ -145,17 +145,17 @@ def scan(  # noqa: PLR0913, PLR0917
 
 def _outcome(lines: int, events: int, failures: list[str], files: tuple[str, ...]) -> int:
     for failure in failures:
-        _complain(failure)
+        complain(failure)
     unseen = not lines and not files  # a journal without one kernel entry is worth a word
     if not events and not failures and (unseen or sys.stdout.isatty()):
         what = "lines" if files else "kernel entries"
-        _complain(f"nothing about lockdown in {lines:,} {what}")
+        complain(f"nothing about lockdown in {lines:,} {what}")
     return SourceError.exit_status if failures else 0
 
 
 @cli.command()
 @click.argument("text", nargs=-1, required=True)
-@_output
+@output_option
 def explain(text: tuple[str, ...], output: Output | None) -> int:
     """Explain a kernel line, a reason, or what a program printed.
 
@@ -171,133 +171,9 @@ def explain(text: tuple[str, ...], output: Output | None) -> int:
     if found is None:
         near = explaining.nearest(words)
         hint = f"did you mean {' or '.join(near)}?" if near else "try a kernel line or a reason"
-        _complain(f"nothing is known about this text; {hint}")
+        complain(f"nothing is known about this text; {hint}")
         return 1
-    click.echo(explanation.render(found, as_json=_wants_json(output)))
-    return 0
-
-
-@cli.command()
-@click.option("--root", default="/", show_default=True, metavar="DIR",
-              help="Another system's files: a mounted disk, a captured tree.")  # fmt: skip
-@_output
-def status(root: str, output: Output | None) -> None:
-    """Tell how this machine stands: locked down or not, how far, by what, since when.
-
-    It reads files and the log and tries nothing, so it leaves no line behind.
-
-    \b
-    Examples: lockdown-watcher status
-              lockdown-watcher status -o json --root /mnt
-    """
-    from watcher.sinks import status_page
-
-    click.echo(status_page.render(_posture(root), as_json=_wants_json(output)))
-
-
-@cli.command()
-@click.argument("words", nargs=-1, metavar="[TOPIC | TEXT | -- CMD ARG...]")
-@click.option("--root", default="/", metavar="DIR", help="Another system's files.")
-@click.option("--probe", type=click.Choice(["bpf"]),
-              help="Ask the kernel by harmless calls; where it refuses, it logs that.")  # fmt: skip
-@_output
-@click.pass_obj
-def why(
-    command: list[str] | None,
-    words: tuple[str, ...],
-    root: str,
-    probe: str | None,
-    output: Output | None,
-) -> int:
-    """Tell whether a refusal is lockdown or something else, how sure that is, and what to do.
-
-    Topics: bpf, perf, module, kexec, hibernation, msr, ioport, debugfs, tracefs. Or paste what
-    the program printed.
-
-    With -- CMD the command is run as it is, and what the kernel refused to it is told on stderr;
-    its exit status is kept.
-
-    \b
-    Examples: lockdown-watcher why bpf
-              lockdown-watcher why "unknown func bpf_probe_read_kernel#113"
-              lockdown-watcher why -- bpftrace -l
-    """
-    if command is not None:
-        return _witness(command, as_json=output == "json", more=words or probe or root != "/")
-    if probe:
-        return _probe(as_json=_wants_json(output), more=words or root != "/")
-    from watcher.diagnose import TOPICS, diagnose, symptom
-    from watcher.sinks import diagnosis_page
-
-    if not words:
-        raise click.UsageError(f"what was refused? One of {', '.join(TOPICS)}, or an error text")
-    trouble = symptom(" ".join(words))
-    if trouble is None:
-        _complain(f"nothing is known about this text; topics: {', '.join(TOPICS)}")
-        return 1
-    found = diagnose(trouble, _posture(root))
-    click.echo(diagnosis_page.render(found, as_json=_wants_json(output)))
-    return 0
-
-
-def _probe(*, as_json: bool, more: object) -> int:
-    from watcher.diagnose.probed import probed
-    from watcher.probe import probe_bpf
-    from watcher.sinks import diagnosis_page
-
-    if more:
-        raise click.UsageError("--probe stands alone")
-    steps = probe_bpf()
-    found = probed(steps, _posture("/"))
-    click.echo(diagnosis_page.render_probed(found, steps, as_json=as_json))
-    return 0
-
-
-def _witness(command: list[str], *, as_json: bool, more: object) -> int:
-    from watcher import aftermath, witness
-
-    if more or not command:
-        raise click.UsageError(
-            "-- takes a command after it, and neither TOPIC nor --root before it"
-        )
-    seen = witness.run(command)
-    aftermath.tell(seen, as_json=as_json)
-    witness.end_as(seen)
-    return 0  # never reached: the process ended as the command did
-
-
-def _posture(root: str) -> Posture:
-    from watcher.posture import inspect
-    from watcher.this_boot import boot_of_tree, this_boot
-
-    if not Path(root).is_dir():
-        raise SourceError(f"{root}: no such folder")
-    here = Path(root).resolve() == Path("/")
-    return inspect(root).with_log(this_boot() if here else boot_of_tree(root))
-
-
-@cli.command()
-@_journal_dir
-@_namespace
-@_output
-def boots(journal_dir: str | None, namespace: str | None, output: Output | None) -> int:
-    """One row a boot of the journal: kernel, level, cause, Secure Boot, denials; what changed.
-
-    A level with + is the least its lines prove.
-
-    \b
-    Example: lockdown-watcher boots
-    """
-    from watcher import boots as reading
-    from watcher.sinks import boot_table
-
-    if journal_dir and namespace:
-        raise click.UsageError("--journal-dir and --namespace exclude each other")
-    rows = reading.boots(journal_dir, namespace)
-    if not rows:
-        _complain("the journal holds no boot (of this machine, to this user)")
-        return 1
-    click.echo(boot_table.render(rows, as_json=_wants_json(output)))
+    click.echo(explanation.render(found, as_json=wants_json(output)))
     return 0
 
 
@@ -307,7 +183,7 @@ def rules() -> None:
 
 
 @rules.command("list")
-@_output
+@output_option
 def rules_list(output: Output | None) -> None:
     """List the rules that run.
 
@@ -317,7 +193,7 @@ def rules_list(output: Output | None) -> None:
     from watcher.pack import load_pack
     from watcher.sinks import rule_table
 
-    click.echo(rule_table.render(load_pack(), as_json=_wants_json(output)))
+    click.echo(rule_table.render(load_pack(), as_json=wants_json(output)))
 
 
 @rules.command("check")
@@ -334,7 +210,7 @@ def rules_check(paths: tuple[str, ...]) -> int:
     rules, faults = pack.check(texts)
     told = [*unread, *map(str, faults)]
     for fault in told:
-        _complain(fault)
+        complain(fault)
     click.echo(f"{len(rules)} rules, {len(told)} faults")
     return 2 if told else 0
 
@@ -353,17 +229,17 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
+for _command in cli_machine.COMMANDS:
+    cli.add_command(_command)
+
+
 # --- shared
-
-
-def _wants_json(output: Output | None) -> bool:
-    return output == "json" if output else not sys.stdout.isatty()
 
 
 def _writer(output: Output | None, *, verbose: bool) -> Callable[[Event], None]:
     from watcher.sinks.console import Console, JsonLines
 
-    if _wants_json(output):
+    if wants_json(output):
         return JsonLines(sys.stdout).write
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     return Console(sys.stdout, colour=colour, verbose=verbose).write
@@ -387,12 +263,6 @@ def _epoch_us(text: str) -> int:
     return epoch_us(text, datetime.now().astimezone())
 
 
-def _complain(text: str) -> None:
-    from watcher.sinks.plain import plain
-
-    click.echo(f"lockdown-watcher: {plain(text)}", err=True)
-
-
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
@@ -413,7 +283,7 @@ def main(arguments: list[str] | None = None, command: list[str] | None = None) -
         status = 0
     except OSError as error:
         _hang_up()
-        _complain(f"cannot write: {error.strerror}")
+        complain(f"cannot write: {error.strerror}")
         status = 1
     gc.freeze()  # nothing is worth collecting at the end (__main__.py)
     sys.exit(status)
@@ -445,5 +315,5 @@ def _run(arguments: list[str] | None, command: list[str] | None) -> int:
         return 130
     except WatcherError as error:
         for line in str(error).splitlines():
-            _complain(line)
+            complain(line)
         return error.exit_status

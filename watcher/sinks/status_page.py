@@ -74,7 +74,8 @@ def status_object(posture: Posture) -> dict[str, Any]:
 
 
 def _fields(part: Any) -> dict[str, Any]:
-    return {name: getattr(part, name) for name in type(part).__dataclass_fields__}
+    values = {name: getattr(part, name) for name in type(part).__dataclass_fields__}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
 
 def render(posture: Posture, *, as_json: bool) -> str:
