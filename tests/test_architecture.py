@@ -32,6 +32,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "sources.": ("errors", "host", "record", "provenance", "rules.prefilter", "sources."),
     "sinks.": ("event", "kinds", "explain", "rules.", "sinks.", "posture.", "diagnose.",
                "lockdown.", "boots"),
+    "posture_events": ("detect", "event", "kinds", "posture.", "record"),
     "diagnose.": ("diagnose.", "lockdown.", "posture."),
     "this_boot": ("detect", "errors", "host", "posture.", "record", "rules.", "sources."),
     "explain": ("detect", "lockdown.", "sources.text"),

@@ -37,14 +37,16 @@ th { font-weight: 600; color: var(--faint); } .facts th { width: 11rem; }
 td.n { text-align: right; font-variant-numeric: tabular-nums; }
 .warn { border-left: 4px solid var(--warn); padding: .3rem .8rem; margin: .8rem 0; }
 code { font: .9em ui-monospace, monospace; }
-figure { margin: 0; } svg { display: block; max-width: 100%; height: auto; } svg text { fill: var(--ink);
+figure { margin: 0; }
+svg { display: block; max-width: 100%; height: auto; } svg text { fill: var(--ink);
   font: 11px system-ui, sans-serif; } svg .faint { fill: var(--faint); }
 svg .grid { stroke: var(--line); } svg .denial { fill: var(--denial); }
 svg .warn { fill: var(--warn); }
 svg .none { fill: var(--none); } svg .integrity { fill: var(--integrity); } svg .locked {
   fill: var(--locked); } svg .confidentiality { fill: var(--confidentiality); } svg .unknown {
   fill: var(--unknown); }
-@media screen and (max-width: 40rem) { svg { max-width: none; } .facts th { width: 7rem; } body { font-size: 14px; } }
+@media screen and (max-width: 40rem) { svg { max-width: none; }
+  .facts th { width: 7rem; } body { font-size: 14px; } }
 """
 
 
@@ -79,7 +81,8 @@ def _sections(made: dict[str, Any]) -> Iterator[str]:
     yield _facts(facts(made))
     works = [(name, area["state"], area["text"]) for name, area in status["areas"].items()]
     if made["boots"]:
-        yield f'<h2>Boots</h2>\n<figure class="scroll">{timeline(made["boots"][-_DRAWN:], text)}</figure>'
+        picture = timeline(made["boots"][-_DRAWN:], text)
+        yield f'<h2>Boots</h2>\n<figure class="scroll">{picture}</figure>'
         yield _table(("booted", "kernel", "Secure Boot", "changed"), _changes(made["boots"]))
     yield f"<h2>What works</h2>\n{_table(('area', '', ''), works)}"
     if rows := _programs(made["boots"]):
