@@ -94,7 +94,7 @@ def _culprit(weighed: tuple[Weighed, ...]) -> str | None:
     return left[0] if len(left) == 1 else None
 
 
-_FAINT: Final = frozenset({"selinux", "bios_lock", "not_built", "verifier"})
+_FAINT: Final = frozenset({"selinux", "bios_lock", "not_built", "verifier", "memlock"})
 """Causes that can rarely be ruled out, so that ruling out the others does not convict them."""
 
 
