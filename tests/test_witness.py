@@ -64,6 +64,41 @@ def test_arguments_are_the_commands_own() -> None:
     assert done.stdout.split(b"\n")[:-1] == [os.fsencode(word) for word in words]
 
 
+@pytest.mark.parametrize("options", [[], ["-o", "json"]])
+def test_the_environment_is_the_commands_own(options: list[str]) -> None:
+    """Nothing added, nothing taken away, nothing changed."""
+    command = [*WHY[:-1], *options, "--", "env", "-0"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=True)
+    plain = subprocess.run(["env", "-0"], env=ENVIRONMENT, capture_output=True, check=True)
+    assert sorted(done.stdout.split(b"\0")) == sorted(plain.stdout.split(b"\0"))
+
+
+@pytest.mark.parametrize(
+    "streams", ["2>&-", "2>/dev/full", ">&-", "<&-", "<&- >&- 2>&-", "2> >(true)"]
+)
+@pytest.mark.parametrize("status", [0, 7])
+def test_the_status_is_kept_even_if_nobody_listens(streams: str, status: int) -> None:
+    """Streams that are closed, full or broken off are no reason to change it."""
+    script = f'"$@" {streams}'
+    command = ["bash", "-c", script, "bash", *WHY, "sh", "-c", f"exit {status}"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=False)
+    assert done.returncode == status, done.stderr
+
+
+def test_who_cannot_see_is_told_so() -> None:
+    """An ordinary user, who may not read the kernel log: said, not passed over."""
+    if os.geteuid() != 0:
+        missing("root, to become nobody")
+    wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    for status in (0, 1):
+        done = subprocess.run(
+            [*wrapper, *WHY, "sh", "-c", f"exit {status}"], env=ENVIRONMENT, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == status
+        assert "cannot be seen" in done.stderr or "could not be followed" in done.stderr
+
+
 def test_a_command_that_is_not_there() -> None:
     """127 and 126, as env(1) has it, and one line."""
     absent, folder = run("no-such-command"), run("/etc/passwd")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, get_args
 
 import click
 
@@ -68,7 +68,7 @@ def why(
               lockdown-watcher why -- bpftrace -l
     """
     if command is not None:
-        return _witness(command, as_json=output == "json", more=words or probe or root != "/")
+        _witness(command, as_json=output == "json", more=words or probe or root != "/")
     if probe:
         return _probe(as_json=wants_json(output), more=words or root != "/")
     from watcher.diagnose import TOPICS, diagnose, symptom
@@ -98,17 +98,14 @@ def _probe(*, as_json: bool, more: object) -> int:
     return 0
 
 
-def _witness(command: list[str], *, as_json: bool, more: object) -> int:
+def _witness(command: list[str], *, as_json: bool, more: object) -> NoReturn:
     from watcher import aftermath, witness
 
     if more or not command:
         raise click.UsageError(
             "-- takes a command after it, and neither TOPIC nor --root before it"
         )
-    seen = witness.run(command)
-    aftermath.tell(seen, as_json=as_json)
-    witness.end_as(seen)
-    return 0  # never reached: the process ended as the command did
+    witness.end_as(witness.run(command), lambda seen: aftermath.tell(seen, as_json=as_json))
 
 
 def _posture(root: str) -> Posture:

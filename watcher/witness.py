@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NoReturn
 
 _WORDS: Final = (b"ockdown", b"ocked down", b" module", b"ignature", b"PEFILE", b"bpf")
 """One of these stands in every line that is worth a closer look later."""
@@ -23,6 +23,9 @@ _WORDS: Final = (b"ockdown", b"ocked down", b" module", b"ignature", b"PEFILE", 
 READ_BYTES: Final = 16_384
 MOST_LINES: Final = 2000
 """Lines kept; the kernel's own limit is ten in 5 s since 6.1, before that there is none."""
+
+_ENVIRONMENT: Final = dict(os.environ)
+"""As it was when this module was loaded, the first of all: what we set ourselves is not for it."""
 
 _USER: Final = 8
 """From this priority on a process wrote the record (facility 1 and up)."""
@@ -106,10 +109,17 @@ def errno_of(command: list[str]) -> int:
     return errno.EACCES if any(map(os.path.exists, paths)) else errno.ENOENT
 
 
-def end_as(seen: Seen) -> None:
-    """End this process as the command ended: the same status, or by the same signal."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+def end_as(seen: Seen, tell: Callable[[Seen], object]) -> NoReturn:
+    """Tell, then end this process as the command ended: the same status, or the same signal.
+
+    Whatever happens while telling (nobody listens, a fault of ours), that stays so.
+    """
+    if sys.stderr is not None:
+        try:
+            tell(seen)
+            sys.stderr.flush()
+        except Exception:  # noqa: BLE001 - the command's status must not depend on us
+            sys.excepthook(*sys.exc_info())
     if seen.signal is not None:
         import resource
 
@@ -129,7 +139,7 @@ def _spawn(command: list[str], mask: set[signal.Signals] | set[int]) -> int | No
     try:
         # Python ignores these two, and a command would inherit that.
         return os.posix_spawnp(
-            command[0], command, os.environ,
+            command[0], command, _ENVIRONMENT,
             setsigmask=mask, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
         )  # fmt: skip
     except (OSError, ValueError):
