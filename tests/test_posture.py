@@ -99,10 +99,13 @@ def test_in_an_empty_tree(tmp_path: Path) -> None:
 
 
 def test_in_an_empty_container() -> None:
-    """A root directory with an interpreter, an empty /proc and an empty /sys."""
+    """An interpreter, an empty /proc and /sys, no kernel log: no level, and nothing made up."""
     if os.geteuid() != 0:
         missing("root, to make name spaces")
-    script = 'mount -t tmpfs none /sys; mount -t tmpfs none /proc; exec "$@"'
+    script = (
+        "mount -t tmpfs none /sys; mount -t tmpfs none /proc; mount -t tmpfs none /var/log/journal"
+        ' && mount --bind /dev/null /dev/kmsg; exec "$@"'
+    )
     wrapper = ("unshare", "--mount", "sh", "-c", script, "sh")
     found = status(wrapper=wrapper)
     assert found["level"] is None
