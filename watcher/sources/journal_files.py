@@ -177,6 +177,21 @@ def kernel_seen(where: Where, boot_id: str | None) -> bool:
         reader.close()
 
 
+def stretches(where: Where) -> list[tuple[str, int, int]]:
+    """Give each boot's id and the Epoch microseconds of its first and last entry, in order.
+
+    Raises SourceError.
+    """
+    ids = boots(where)
+    reader = open_reader(where)
+    try:
+        return [(boot, _first_us(reader, boot), _last_us(reader)) for boot in ids]
+    except OSError as error:
+        raise SourceError(f"{where} cannot be read: {why(error)}") from error
+    finally:
+        reader.close()
+
+
 def boots(where: Where) -> list[str]:
     """Give the boot ids of a journal, the oldest first. Raises SourceError."""
     reader = open_reader(where)
@@ -194,3 +209,9 @@ def _first_us(reader: _Reader, boot_id: str) -> int:
     reader.add_match(f"_BOOT_ID={boot_id}")
     reader.seek_head()
     return int(reader._get_realtime()) if reader._next() else 0
+
+
+def _last_us(reader: _Reader) -> int:
+    """Give the time of the last entry that the matches let through."""
+    reader.seek_tail()
+    return int(reader._get_realtime()) if reader._previous() else 0
