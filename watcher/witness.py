@@ -6,6 +6,7 @@ millisecond spent here would be the command's.
 
 from __future__ import annotations
 
+import _thread
 import errno
 import fcntl
 import os
@@ -78,7 +79,7 @@ def split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
 def run(command: list[str], meanwhile: Callable[[], object] | None = None) -> Seen:
     """Run it with our own tty, input and output, and give what was seen.
 
-    `meanwhile` is called once if it goes on for a while.
+    `meanwhile` is called once, in a thread, if it goes on for a while.
 
     Signals that others send to this process alone are passed on; those of the terminal reach
     the command by themselves, as it stays in our process group.
@@ -156,7 +157,8 @@ def _attend(child: int, seen: Seen, log: _Log, meanwhile: Callable[[], object] |
             family.look()
             log.drain()
             if pause == _TICKS_S[-1] and meanwhile:
-                meanwhile()
+                # Beside us, for the command may end at any moment, and must not be held up.
+                _thread.start_new_thread(meanwhile, ())
                 meanwhile = None
             pause = next(ticks, pause)
         elif info.si_signo != signal.SIGCHLD and info.si_code <= 0 and info.si_pid != child:
