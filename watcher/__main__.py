@@ -5,18 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from watcher import witness
-
-
-def _prepare() -> ModuleType:
-    """Load what is needed after a command has failed, while it still runs."""
-    from watcher import aftermath
-
-    return aftermath
 
 
 def main() -> None:
@@ -30,7 +22,7 @@ def main() -> None:
     arguments, command = witness.split(sys.argv[1:])
     if command and arguments == ["why"]:
         # Run at once: what comes before is felt by the command, the rest can wait for its end.
-        seen = witness.run(command, _prepare)
+        seen = witness.run(command)
         witness.end_as(seen, _tell)
     from watcher import cli
 
@@ -41,7 +33,9 @@ def _tell(seen: witness.Seen) -> None:
     if seen.succeeded and not seen.lines and not seen.lost:
         sys.stderr.write(f"lockdown-watcher: it succeeded{_meanwhile(seen.unseen)}\n")
     else:
-        _prepare().tell(seen, as_json=False)
+        from watcher import aftermath
+
+        aftermath.tell(seen, as_json=False)
 
 
 def _meanwhile(unseen: str | None) -> str:

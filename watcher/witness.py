@@ -75,10 +75,8 @@ def split(arguments: list[str]) -> tuple[list[str], list[str] | None]:
     return arguments[:at], arguments[at + 1 :]
 
 
-def run(command: list[str], meanwhile: Callable[[], object] | None = None) -> Seen:
+def run(command: list[str]) -> Seen:
     """Run it with our own tty, input and output, and give what was seen.
-
-    `meanwhile` is called once if it goes on for a while.
 
     Signals that others send to this process alone are passed on; those of the terminal reach
     the command by themselves, as it stays in our process group.
@@ -90,7 +88,7 @@ def run(command: list[str], meanwhile: Callable[[], object] | None = None) -> Se
     try:
         child = _spawn(command, before)
         if child is not None:
-            _attend(child, seen, log, meanwhile)
+            _attend(child, seen, log)
         else:
             seen.started = False
             seen.status = NOT_FOUND if errno_of(command) == errno.ENOENT else NOT_EXECUTABLE
@@ -146,7 +144,7 @@ def _spawn(command: list[str], mask: set[signal.Signals] | set[int]) -> int | No
         return None
 
 
-def _attend(child: int, seen: Seen, log: _Log, meanwhile: Callable[[], object] | None) -> None:
+def _attend(child: int, seen: Seen, log: _Log) -> None:
     family = _Family(child, seen.names)
     ticks = iter(_TICKS_S)
     pause = next(ticks)
@@ -155,9 +153,6 @@ def _attend(child: int, seen: Seen, log: _Log, meanwhile: Callable[[], object] |
         if info is None:
             family.look()
             log.drain()
-            if pause == _TICKS_S[-1] and meanwhile:
-                meanwhile()
-                meanwhile = None
             pause = next(ticks, pause)
         elif info.si_signo != signal.SIGCHLD and info.si_code <= 0 and info.si_pid != child:
             # Sent by a process (SI_USER and less); the terminal's own (SI_KERNEL) it has already.
