@@ -25,6 +25,7 @@ from watcher.forwarder import Forwarder
 from watcher.host import now_us, this_host
 from watcher.kinds import SEVERITIES
 from watcher.outbox import Outbox
+from watcher.posture_watch import PostureWatch
 from watcher.record import Gap, Place
 from watcher.rules import Pack
 from watcher.sinks.sink import SinkOptions
@@ -53,12 +54,13 @@ class Daemon:
         store: Store,
         logs: Sequence[Log],
         faults: Faults,
+        posture: PostureWatch,
         stop: Stop,
         say: Say,
         load_rules: Callable[[], Pack],
     ) -> None:
         self._config, self._store = config, store
-        self._logs, self._faults = logs, faults
+        self._logs, self._faults, self._posture = logs, faults, posture
         self._stop, self._say, self._load_rules = stop, say, load_rules
         self._forwarders = [self._forwarder(options) for options in config.sinks]
         self._unsaved: dict[str, str] = {}
@@ -132,10 +134,13 @@ class Daemon:
         if self._commit(events, {feed.name: state} if state else {}):
             self._ring()
         self._unsaved.pop(feed.name, None)
+        self._posture.hear(events)
         self._bound_size()
 
     def _tell(self, events: Sequence[Event]) -> None:
         """Record events that no line bore, and say them."""
+        if not events:
+            return
         for event in events:
             self._say(event.message)
         self._commit(events, {})
@@ -191,6 +196,8 @@ class Daemon:
         for each in self._forwarders:
             if each.failure:
                 raise StoreError(f"the forwarder of sink {each.name} ended: {each.failure}")
+        if not self._posture.due_s():
+            self._tell(self._posture.look())
         now = time.monotonic()
         if now - self._pruned_s > PRUNE_S:
             self._pruned_s = now
@@ -229,7 +236,7 @@ class Daemon:
         for fd in fds:
             selector.register(fd, selectors.EVENT_READ)
         try:
-            ready = selector.select(min(self._due(), default=None))
+            ready = selector.select(min(self._due()))
         finally:
             for fd in fds:
                 selector.unregister(fd)
@@ -237,6 +244,7 @@ class Daemon:
         return any(key.fd in fds for key, _ in ready)
 
     def _due(self) -> Iterator[float]:
+        yield self._posture.due_s()
         for log in self._logs:
             if (due := log.due_s()) is not None:
                 yield due

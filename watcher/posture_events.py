@@ -56,14 +56,17 @@ _FACETS: Final = (
 )  # fmt: skip
 
 
-def posture_events(before: Posture, after: Posture, host: Host, observed_us: int) -> list[Event]:
+def posture_events(
+    before: Posture | None, after: Posture, host: Host, observed_us: int
+) -> list[Event]:
     """Give an event for everything that changed and for every new contradiction.
 
-    What could not be seen on either side has not changed. `observed_us` is Epoch microseconds.
+    What could not be seen on either side has not changed; at the first look (`before` is None)
+    nothing has. `observed_us` is Epoch microseconds.
     """
-    known = {each.id for each in before.contradictions}
+    known = {each.id for each in before.contradictions} if before else set()
     fresh = (each for each in after.contradictions if each.id not in known)
-    changed = _changes(before, after, host, observed_us)
+    changed = _changes(before, after, host, observed_us) if before else ()
     return [*changed, *(_contradicts(each, after, host, observed_us) for each in fresh)]
 
 

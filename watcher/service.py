@@ -17,6 +17,7 @@ from watcher.fleet import NAME, Fleet, removed
 from watcher.follow import Stop
 from watcher.host import now_us
 from watcher.pack import load_pack
+from watcher.posture_watch import PostureWatch
 from watcher.rules import Pack
 from watcher.sources.journal_header import Header
 from watcher.store import Store
@@ -44,7 +45,7 @@ def serve(config: Config, say: Say) -> None:
             say("the last run died while it read {}: {}".format(*faults.last))
         logs, why = Logs(config, store, faults).opened()
         say(f"{why}; {len(config.sinks)} sinks; the store is {store.path}")
-        Daemon(config, store, logs, faults, stop, say, load_pack).run()
+        Daemon(config, store, logs, faults, PostureWatch(), stop, say, load_pack).run()
 
 
 class Logs:
