@@ -136,15 +136,18 @@ def deliveries(context: click.Context, chosen: str | None, output: Output | None
 
 @deliveries.command("retry")
 @click.argument("sink")
+@_config
 @click.pass_obj
-def deliveries_retry(folder: Path, sink: str) -> None:
+def deliveries_retry(folder: Path, sink: str, chosen: str | None) -> None:
     """Deliver once more what was set aside for a sink.
 
     \b
     Example: lockdown-watcher deliveries retry splunk
     """
-    from watcher import store
+    from watcher import config, service, store
 
+    if chosen:
+        folder = service.state_folder(config.load(chosen))
     count = store.try_again(folder, sink)
     when = "with the next event"
     if count and (pid := store.daemon_pid(folder)):
