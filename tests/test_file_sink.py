@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from tests.parts import missing
 from tests.replay import events, lines_of, parcels
+from watcher.errors import UsageError
 from watcher.sinks.file import FileSink, Options, open_sink
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry
 
@@ -69,6 +72,57 @@ def test_a_file_of_one_torn_line(tmp_path: Path) -> None:
     assert len(ids(path)) == 1
 
 
+OTHERS = (
+    b"ID=somebody's",
+    b"root:x:0:0::/root:/bin/sh\nbin:x:1",
+    b'{"name": "package", "version": 3}',
+    b"\x7fELF\0\0",
+)
+
+
+@pytest.mark.parametrize("content", [*OTHERS, b"whole\nlines\n"])
+def test_somebody_else_s_file_is_left_alone(content: bytes, tmp_path: Path) -> None:
+    """A wrong path is told at the start and at the delivery, and costs nobody a byte."""
+    path = tmp_path / "theirs"
+    opened = sink(path)
+    path.write_bytes(content)
+    [verdict] = opened.deliver(parcels(events(1)))
+    opened.close()
+    assert verdict == Retry(f"{path}: is not a file of ours: nothing is written to it")
+    with pytest.raises(UsageError, match="is not a file of ours"):
+        sink(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("left", [b"\0\0\0", b"somebody's", b"x" * (1 << 21)])
+def test_a_foreign_end_gets_a_line_of_its_own(left: bytes, tmp_path: Path) -> None:
+    """What no sink of ours wrote is not cut off, be it a power cut's zeros."""
+    path, found = tmp_path / "e.jsonl", events(2)
+    path.write_bytes(f"{found[0].json_line()}\n".encode() + left)
+    opened = sink(path)
+    assert opened.deliver(parcels(found[1:])) == [Delivered()]
+    opened.close()
+    first, foreign, last = path.read_bytes().splitlines()
+    assert foreign == left
+    assert [json.loads(each)["id"] for each in (first, last)] == [each.id for each in found]
+
+
+def test_a_path_that_can_be_no_file_is_told_at_the_start(tmp_path: Path) -> None:
+    """A missing folder, a folder, a FIFO, a device; a relative path is a config error."""
+    os.mkfifo(tmp_path / "fifo")
+    for path, said in (
+        (tmp_path / "none" / "e", f"path {tmp_path}/none: No such file or directory"),
+        (tmp_path, f"path {tmp_path}: is no regular file"),
+        (tmp_path / "fifo", f"path {tmp_path}/fifo: is no regular file"),
+        (Path("/dev/null"), "path /dev/null: is no regular file"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(said)):
+            sink(path)
+    for wrong in ("e.jsonl", "/x\0y", ""):
+        with pytest.raises(ValidationError, match="must be an absolute path"):
+            Options(kind="file", path=wrong)
+
+
 def test_rotation_by_size(tmp_path: Path) -> None:
     """No file beyond the bound, no line in two of them or in none, no more files than told."""
     path, found = tmp_path / "e.jsonl", events(3000)
@@ -96,13 +150,17 @@ def test_a_file_that_was_moved_away_is_opened_anew(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
-    """A missing folder, a symbolic link somebody planted: told, and nothing is lost."""
+    """A folder that went, a symbolic link somebody planted: told, and nothing is lost."""
     found = parcels(events(2))
-    [first, _] = sink(tmp_path / "none" / "e").deliver(found)
+    (tmp_path / "folder").mkdir()
+    opened = sink(tmp_path / "folder" / "e")
+    (tmp_path / "folder").rmdir()
+    [first, _] = opened.deliver(found)
     assert isinstance(first, Retry)
     assert "No such file" in first.reason
+    opened = sink(tmp_path / "link")
     (tmp_path / "link").symlink_to(tmp_path / "target")
-    assert isinstance(sink(tmp_path / "link").deliver(found)[0], Retry)
+    assert isinstance(opened.deliver(found)[0], Retry)
     assert not (tmp_path / "target").exists()
 
 
@@ -110,9 +168,10 @@ def test_what_cannot_be_encoded_is_refused_alone(tmp_path: Path) -> None:
     """The others of its batch are written."""
     path, found = tmp_path / "e", parcels(events(2))
     opened = sink(path, encoding="ecs")
-    verdicts = opened.deliver([found[0], Parcel(9, "x", "{}"), found[1]])
+    bad = [Parcel(9, "x", each) for each in ("{}", "[]", '{"id": 1, "host": null}', "no json")]
+    verdicts = opened.deliver([found[0], *bad, found[1]])
     opened.close()
-    assert [type(each) for each in verdicts] == [Delivered, Refused, Delivered]
+    assert [type(each) for each in verdicts] == [Delivered, *[Refused] * 4, Delivered]
     assert len(lines_of(path)) == 2
 
 

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from watcher.encodings import Encoding, line
-from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, SinkOptions, Verdict
+from watcher.encodings import Encoding, Event, line
+from watcher.errors import UsageError
+from watcher.sinks.encoded import deliver_encoded
+from watcher.sinks.sink import Delivered, Parcel, Retry, SinkOptions, Verdict
 
 _TAIL: Final = 1 << 20
 """How far back the end of the last whole line is looked for; no event is as long."""
+
+_BEGINNINGS: Final = (b'{"schema":', b'{"@timestamp":', b'{"time":', b"CEF:")
+"""Of a line of ours: native, ecs, ocsf, cef. What begins otherwise somebody else wrote."""
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise ValueError("must be an absolute path")
+    return path
 
 
 class Options(SinkOptions):
     """Events into a file."""
 
     kind: Literal["file"]
-    path: str = Field(description="the file; its folder must exist")
+    path: Annotated[str, AfterValidator(_absolute)] = Field(
+        description="the file; its folder must exist"
+    )
     encoding: Encoding = "native"
     max_mb: Annotated[int, Field(ge=0)] = Field(
         default=100, description="rotate beyond this; 0: never, for logrotate does it"
@@ -31,7 +46,14 @@ class Options(SinkOptions):
 
 
 def open_sink(options: Options) -> FileSink:
-    """Make the sink; the file is opened at the first delivery."""
+    """Make the sink; the file is opened at the first delivery.
+
+    Raises UsageError where it cannot be a file of ours.
+    """
+    try:
+        _look(Path(options.path))
+    except OSError as error:
+        raise UsageError(f"path {error.filename or options.path}: {error.strerror}") from None
     return FileSink(options)
 
 
@@ -45,25 +67,20 @@ class FileSink:
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
         """Append the batch whole or not at all; give a verdict for each event."""
-        lines: list[bytes] = []
-        verdicts: list[Verdict] = []
-        for parcel in batch:
-            try:
-                lines.append(self._line(parcel))
-                verdicts.append(Delivered())
-            except (ValueError, KeyError, TypeError) as error:
-                verdicts.append(Refused(f"cannot be encoded: {error}"))
+        return deliver_encoded(batch, self._line, self._send)
+
+    def _line(self, event: Event) -> str:
+        return line(self._options.encoding, event)
+
+    def _send(self, batch: Sequence[Parcel], lines: Sequence[str]) -> list[Verdict]:
+        if self._options.encoding == "native":
+            lines = [parcel.line for parcel in batch]
         try:
-            self._append(b"".join(lines))
+            self._append("".join(f"{text}\n" for text in lines).encode())
         except OSError as error:
             self.close()
             return [Retry(f"{self._path}: {error.strerror}")] * len(batch)
-        return verdicts
-
-    def _line(self, parcel: Parcel) -> bytes:
-        encoding = self._options.encoding
-        text = parcel.line if encoding == "native" else line(encoding, parcel.event)
-        return f"{text}\n".encode()
+        return [Delivered()] * len(batch)
 
     def close(self) -> None:
         """Close the file."""
@@ -90,6 +107,7 @@ class FileSink:
         if self._fd is None:
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = os.open(self._path, flags, 0o640)
+            _judge(self._fd)
             _mend(self._fd)
         return self._fd
 
@@ -113,11 +131,46 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def _look(path: Path) -> None:
+    """Raise OSError where no file of ours can be; what this user may not see is not judged.
+
+    A device is not opened: a watchdog would begin to count.
+    """
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError(errno.EINVAL, "is no regular file")
+        with path.open("rb") as file:
+            _judge(file.fileno())
+    except FileNotFoundError:
+        path.parent.stat()
+    except PermissionError:
+        pass
+
+
+def _judge(fd: int) -> None:
+    """Raise OSError unless the file is empty or begins as ours do: a wrong path harms nobody."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise OSError(errno.EINVAL, "is no regular file")
+    if not _is_ours(os.pread(fd, 16, 0)):
+        raise OSError(errno.EEXIST, "is not a file of ours: nothing is written to it")
+
+
+def _is_ours(piece: bytes) -> bool:
+    return any(piece.startswith(each[: len(piece)]) for each in _BEGINNINGS)
+
+
 def _mend(fd: int) -> None:
-    """Cut off an unfinished last line, which a kill left; its event is delivered again."""
+    """Cut off an unfinished last line, which a kill left; its event is delivered again.
+
+    What another program left, or a power cut (zeros), is not cut: it gets a line of its own.
+    """
     size = os.fstat(fd).st_size
     start = max(0, size - _TAIL)
     tail = os.pread(fd, size - start, start)
     end = tail.rfind(b"\n") + 1
-    if tail and (end or start == 0):
+    if not (left_over := tail[end:]):
+        return
+    if _is_ours(left_over) and (end or start == 0):
         os.ftruncate(fd, start + end)
+    else:
+        _write_all(fd, b"\n")
