@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.replay import HIT, PACK, kernel_record
 from watcher.detect import Detector
 from watcher.event import Event
-from watcher.flood import MINUTE_US, Flood
+from watcher.flood import MINUTE_US, MOST, Flood
 
 
 def denials(times_us: list[int]) -> list[Event]:
@@ -21,6 +21,11 @@ def denials(times_us: list[int]) -> list[Event]:
         for at, us in enumerate(times_us)
         for event in detector.events(kernel_record(HIT.format(at), us, at))
     ]
+
+
+def passed(flood: Flood, found: list[Event]) -> list[Event]:
+    """Give what comes out at once."""
+    return [each for event in found for each in flood.passed(event)]
 
 
 def told(flood: Flood, found: list[Event]) -> list[Event]:
@@ -51,6 +56,54 @@ def test_nothing_folds_below_the_limit_or_without_one() -> None:
     found = denials([0] * 50)
     assert told(Flood(50), found) == found
     assert told(Flood(0), found) == found
+
+
+def test_a_minute_told_in_parts_adds_up() -> None:
+    """Each part has an id of its own, and the limit is not granted anew."""
+    found, flood = denials(list(range(300))), Flood(10)
+    out = [
+        each
+        for at in (0, 100, 200)
+        for each in [*passed(flood, found[at : at + 100]), *flood.flush()]
+    ]
+    assert [each.lockdown.suppressed for each in out[10:]] == [90, 100, 100]
+    assert len({each.id for each in out}) == len(out)
+
+
+def test_what_has_no_kernel_time_counts_by_the_minute_too() -> None:
+    """A forged line over journald's socket has none; five a minute are no flood."""
+    (event,) = denials([0])
+    origin = event.origin.model_copy(update={"monotonic_us": None})
+    found = [
+        event.model_copy(
+            update={"origin": origin, "id": str(at), "time": f"2026-11-24T10:{at // 5:02}:00.0Z"}
+        )
+        for at in range(50)
+    ]
+    assert told(Flood(10), found) == found
+    assert sum(each.lockdown.suppressed or 1 for each in told(Flood(2), found)) == 50
+    assert len({each.id for each in told(Flood(2), found)}) == 30
+
+
+def test_another_limit_after_a_restart_counts_right() -> None:
+    """What is folded is counted, not what is beyond a limit."""
+    first = Flood(10)
+    before = passed(first, denials(list(range(60))))
+    after = told(Flood(6000, first.state()), denials(list(range(60, 100))))
+    assert sum(each.lockdown.suppressed or 1 for each in [*before, *after]) == 100
+
+
+def test_many_boots_are_bounded() -> None:
+    """Each boot of many machines is counted by itself, and the oldest is told and forgotten."""
+    flood = Flood(1)
+    (event,) = denials([0])
+    found = [
+        event.model_copy(update={"host": event.host.model_copy(update={"boot_id": f"{boot:032x}"})})
+        for boot in range(MOST + 10)
+        for _ in range(2)
+    ]
+    assert sum(each.lockdown.suppressed or 1 for each in told(flood, found)) == len(found)
+    assert len(flood.state()) <= MOST
 
 
 def test_both_sources_fold_alike() -> None:

@@ -55,6 +55,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait milliseconds where the product waits seconds."""
     monkeypatch.setattr(forwarding, "FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(forwarding, "LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(forwarding, "STORE_S", 0.01)
 
 
 @pytest.fixture
@@ -220,10 +221,10 @@ def test_it_ends_at_once_while_it_waits(store: Store, monkeypatch: pytest.Monkey
     assert time.monotonic() - since < 1
 
 
-def test_a_store_that_cannot_be_written_repeats_and_loses_nothing(
+def test_a_store_that_cannot_be_written_is_waited_for(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk under the sink's own position: the batch comes again, none is missed."""
+    """A full disk under the sink's own position: the receiver does not get the batch again."""
     store.commit(events(4), {}, US)
     fails = iter([True, True])
     real = Outbox.settle
@@ -235,9 +236,38 @@ def test_a_store_that_cannot_be_written_repeats_and_loses_nothing(
 
     monkeypatch.setattr(Outbox, "settle", settle)
     receiver = Receiver(lambda _: None)
-    with Run(store, receiver):
-        until(lambda: len(receiver.tried) == 3)
-    assert receiver.got == [1, 2, 3, 4] * 3
+    with Run(store, receiver) as run, Reading(store.path.parent) as reading:
+        until(lambda: reading.deliveries()[0].delivered == 4)
+    assert receiver.tried == [[1, 2, 3, 4]]
+    assert run.said == ["sink siem: waits for the store: database or disk is full"]
+
+
+def test_a_locked_store_does_not_end_a_sink(store: Store) -> None:
+    """Passing slight events over writes, too; whoever locks the file is waited for."""
+    store.commit(events(4), {}, US)
+    receiver = Receiver(lambda _: None)
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with Run(store, receiver) as run:
+        run.forwarder._open_outbox = lambda: Outbox(store.path, "siem", 4)
+        until(lambda: run.said or not run.forwarder._thread.is_alive())
+        other.execute("ROLLBACK")
+        assert run.forwarder.failure is None
+    other.close()
+
+
+def test_a_retry_in_between_parks_nothing(store: Store) -> None:
+    """A receiver that refuses all, and now and then is busy, is not set up yet."""
+    store.commit(events(8), {}, US)
+
+    def answer(batch: Sequence[Parcel]) -> list[Verdict]:
+        busy = len(receiver.tried) % 3 == 0
+        return [Retry("429") if busy else Refused("400")] * len(batch)
+
+    receiver = Receiver(answer)
+    with Run(store, receiver), Reading(store.path.parent) as reading:
+        until(lambda: len(receiver.tried) == forwarding.DOUBTED)
+        assert reading.deliveries()[0].parked == 0
 
 
 def test_a_broken_store_is_told(store: Store, tmp_path: Path) -> None:

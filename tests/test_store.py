@@ -15,11 +15,13 @@ import pytest
 
 from tests.replay import PACK, events, feed, stream
 from watcher import store as storing
+from watcher.detect import gap_event
 from watcher.errors import StoreError
+from watcher.event import Event
 from watcher.feed import Feed
 from watcher.outbox import Outbox
-from watcher.record import Gap, Record
-from watcher.store import FILE, Reading, Store
+from watcher.record import Gap, Host, Place, Record
+from watcher.store import DROPPED, FILE, Lost, Reading, Store
 
 US = 1_700_000_000_000_000
 
@@ -197,25 +199,59 @@ def test_without_sinks_only_age_counts(tmp_path: Path) -> None:
         assert (store.prune(US), store.prune(US + 1)) == (0, 3)
 
 
+def dropped(lost: Lost) -> Event:
+    """Give the gap of what was dropped."""
+    place, bounds = Place("watcher"), (lost.first_us, lost.last_us)
+    return gap_event(Gap(DROPPED, lost.count, place, Host(), US, "dropped", *bounds))
+
+
 def test_what_is_dropped_is_counted(tmp_path: Path) -> None:
-    """Where the bound is hit, the oldest go and the count of those that a sink lacked is exact."""
+    """The count of those that a sink lacked is exact, also when gaps are dropped in their turn."""
     with Store(tmp_path) as store:
         store.keep_sinks(["a"])
         store.commit(events(100), {}, US)
         outbox = Outbox(store.path, "a")
         outbox.settle(outbox.waiting(30), [], US)
-        assert store.drop_oldest(50) == (20, US, US)
+        store.drop_oldest(50, dropped, US)
+        [*_, gap] = [json.loads(line)["gap"] for line in lines_of(tmp_path)]
+        assert (gap["cause"], gap["count"]) == (DROPPED, 20)
         assert [p.number for p in outbox.waiting(1)] == [51]
+        store.drop_oldest(51, dropped, US)
+        [gap] = [json.loads(line)["gap"] for line in lines_of(tmp_path)]
+        assert gap["count"] == 70
         outbox.close()
 
 
+def lines_of(folder: Path) -> list[str]:
+    """Give what the store holds."""
+    with Reading(folder) as reading:
+        return list(reading.lines())
+
+
 def test_room_comes_back(tmp_path: Path) -> None:
-    """What was removed takes no room any more."""
+    """What was removed takes no room any more, in the file neither."""
     with Store(tmp_path) as store:
         store.commit(events(3000), {}, US)
         full = store.bytes_used()
         store.prune(US + 1)
         assert store.bytes_used() < full / 10
+    assert store.path.stat().st_size < full / 10
+
+
+def test_sinks_that_are_no_more_are_told(tmp_path: Path) -> None:
+    """With what waited for them; what was set aside for them is forgotten."""
+    with Store(tmp_path) as store:
+        assert store.keep_sinks(["a", "b"]) == []
+        store.commit(events(3), {}, US)
+        assert store.keep_sinks(["b"]) == [("a", 3)]
+
+
+def test_a_file_that_is_replaced_is_noticed(tmp_path: Path) -> None:
+    """Else all would go to a file without a name."""
+    with Store(tmp_path) as store:
+        assert store.is_there()
+        store.path.rename(tmp_path / "elsewhere")
+        assert not store.is_there()
 
 
 def test_slight_events_hold_nothing_back(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from watcher.posture_watch import PostureWatch
 from watcher.record import Gap, Place
 from watcher.rules import Pack
 from watcher.sinks.sink import SinkOptions
-from watcher.store import Store
+from watcher.store import DROPPED, Lost, Store
 
 POSITION_S: Final = 5.0
 """Lines that are no events move the position at most so often."""
@@ -81,7 +81,8 @@ class Daemon:
 
     def run(self) -> None:
         """Carry lines into the store and events out of it. Raises WatcherError where it cannot."""
-        self._store.keep_sinks(each.name for each in self._forwarders)
+        for name, count in self._store.keep_sinks(each.name for each in self._forwarders):
+            self._say(f"sink {name} is no longer configured; {count} events waited for it")
         for each in self._forwarders:
             each.start()
         try:
@@ -198,24 +199,28 @@ class Daemon:
                 raise StoreError(f"the forwarder of sink {each.name} ended: {each.failure}")
         if not self._posture.due_s():
             self._tell(self._posture.look())
+        if not self._store.is_there():
+            raise StoreError(f"{self._store.path} was removed or replaced; start again")
         now = time.monotonic()
         if now - self._pruned_s > PRUNE_S:
             self._pruned_s = now
-            self._store.prune(now_us() - self._config.store.keep_days * _DAY_US)
+            with contextlib.suppress(sqlite3.OperationalError):  # next time, then
+                self._store.prune(now_us() - self._config.store.keep_days * _DAY_US)
 
     def _bound_size(self) -> None:
         most = self._config.store.max_mb << 20
-        while (used := self._store.bytes_used()) > most and len(self._store):
-            share = max(1, round(len(self._store) * (used - 0.95 * most) / used))
-            lost, first_us, last_us = self._store.drop_oldest(share)
-            if lost:
-                self._tell_dropped(lost, first_us, last_us)
+        with contextlib.suppress(sqlite3.OperationalError):  # next time, then
+            while (used := self._store.bytes_used()) > most and len(self._store) > 1:
+                share = max(1, round(len(self._store) * (used - 0.95 * most) / used))
+                self._store.drop_oldest(share, self._dropped, now_us())
+                self._ring()
 
-    def _tell_dropped(self, lost: int, first_us: int | None, last_us: int | None) -> None:
-        detail = f"the store is full (max_mb): {lost} events went before every sink had them"
-        place, now = Place("watcher"), now_us()
-        gap = Gap("backlog_dropped", lost, place, this_host(), now, detail, first_us, last_us)
-        self._tell([gap_event(gap)])
+    def _dropped(self, lost: Lost) -> Event:
+        detail = f"the store is full (max_mb): {lost.count} events went before every sink had them"
+        self._say(detail)
+        place = Place("watcher")
+        bounds = lost.first_us, lost.last_us
+        return gap_event(Gap(DROPPED, lost.count, place, this_host(), now_us(), detail, *bounds))
 
     def _reload(self) -> None:
         try:
@@ -258,7 +263,7 @@ class Daemon:
             with contextlib.suppress(_UnrecordedError):
                 self._save_positions(due_only=False)
         finally:
-            deadline = time.monotonic() + END_S
+            deadline = min(time.monotonic(), self._stop.requested_s) + END_S
             late = [
                 f.name
                 for f in self._forwarders

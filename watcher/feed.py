@@ -21,7 +21,7 @@ from watcher.rules import Pack
 from watcher.rules.prefilter import Prefilter
 
 FLOOD_S: Final = 60.0
-"""A fold is told after this long, if the flood's own minute has not ended by a line before."""
+"""A fold is told after so long a quiet, if no line of another minute came before."""
 
 
 class Source(Protocol):
@@ -97,7 +97,8 @@ class Feed:
         self._detector = Detector(pack, known.get("ordinals"))
         self._flood = Flood(per_minute, known.get("flood"))
         self._state = state
-        self._held_s = time.monotonic()
+        self._gap_s = self._folded_s = time.monotonic()
+        self._folded = 0
 
     def feeds(self) -> Iterable[Feed]:
         """Give what may have something new: itself."""
@@ -146,12 +147,17 @@ class Feed:
             ]
 
     def overdue(self, *, quiet: bool) -> list[Event]:
-        """Give what was held back long enough; `quiet`: no line came for QUIET_S."""
+        """Give what was held back long enough; `quiet`: no line came for QUIET_S.
+
+        A fold waits for a minute without another folded event: so no minute is told in parts.
+        """
         now = time.monotonic()
-        if self.idle:
-            self._held_s = now
-        held = now - self._held_s
-        return self.flush(gap=quiet or held > HELD_S, flood=held > FLOOD_S)
+        if not self._detector.holds_back:
+            self._gap_s = now
+        if self._flood.folded != self._folded:
+            self._folded, self._folded_s = self._flood.folded, now
+        gap = quiet or now - self._gap_s > HELD_S
+        return self.flush(gap=gap, flood=now - self._folded_s > FLOOD_S)
 
     def flush(self, *, gap: bool = True, flood: bool = True) -> list[Event]:
         """Give what is held back, whether it may grow or not."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from watcher.event import Event, Lockdown
@@ -15,15 +16,22 @@ from watcher.event import Event, Lockdown
 MINUTE_US: Final = 60_000_000
 NAMESPACE: Final = uuid.UUID("0d6f7c0e-5a4c-5f0e-9d38-0f0c5c2f7a11")
 
+MOST: Final = 1000
+"""Kinds and reasons, of different boots, that are counted at a time."""
+
 _Key = tuple[str, str, str]
-State = list[tuple[_Key, int, int, str | None]]
+State = list[tuple[_Key, int, int, int, int, str | None]]
 
 
+@dataclass
 class _Minute:
-    """One kind and reason in one minute of the kernel's clock."""
+    """One kind and reason in one minute: how many passed, are folded and not told, were told."""
 
-    def __init__(self, number: int, count: int = 0, last: Event | None = None) -> None:
-        self.number, self.count, self.last = number, count, last
+    number: int
+    passed: int = 0
+    folded: int = 0
+    told: int = 0
+    last: Event | None = None
 
 
 class Flood:
@@ -32,15 +40,17 @@ class Flood:
     def __init__(self, per_minute: int, state: State | None = None) -> None:
         self._limit = per_minute
         self._minutes: dict[_Key, _Minute] = {}
-        for key, number, count, last in state or []:
+        self.folded = 0
+        """Events folded so far, told or not; a caller sees by it whether a flood goes on."""
+        for key, number, passed, folded, told, last in state or []:
             event = Event.model_validate_json(last) if last else None
-            self._minutes[tuple(key)] = _Minute(number, count, event)  # type: ignore[index]
+            self._minutes[(key[0], key[1], key[2])] = _Minute(number, passed, folded, told, event)
 
     def state(self) -> State:
         """Give all that is counted so far as plain data, to go on from after a restart."""
         return [
-            (key, each.number, each.count, each.last.json_line() if each.last else None)
-            for key, each in self._minutes.items()
+            (key, m.number, m.passed, m.folded, m.told, m.last.json_line() if m.last else None)
+            for key, m in self._minutes.items()
         ]
 
     @property
@@ -55,36 +65,52 @@ class Flood:
             return
         key = event.host.boot_id or "", event.kind, event.lockdown.reason or ""
         minute = self._minutes.get(key)
-        number = _time_us(event) // MINUTE_US
+        number = _minute_of(event)
         if minute is None or minute.number != number:
-            yield from self._folded(key)
+            yield from self._told(key)
+            yield from self._forgotten()
             minute = self._minutes[key] = _Minute(number)
-        minute.count += 1
-        if minute.count > self._limit:
-            minute.last = event
-        else:
+        if minute.passed < self._limit:
+            minute.passed += 1
             yield event
+        else:
+            minute.folded, minute.last = minute.folded + 1, event
+            self.folded += 1
+
+    def _forgotten(self) -> Iterator[Event]:
+        if len(self._minutes) >= MOST:
+            oldest = next(iter(self._minutes))
+            yield from self._told(oldest)
+            del self._minutes[oldest]
 
     def flush(self) -> Iterator[Event]:
-        """Give every fold there is: the log has been quiet for a minute."""
+        """Give every fold there is; what comes later in the same minute is folded anew."""
         for key in list(self._minutes):
-            yield from self._folded(key)
+            yield from self._told(key)
 
-    def _folded(self, key: _Key) -> Iterator[Event]:
-        minute = self._minutes.pop(key, None)
+    def _told(self, key: _Key) -> Iterator[Event]:
+        minute = self._minutes.get(key)
         if minute and minute.last:
-            yield _fold(minute.last, key, minute.number, minute.count - self._limit)
+            yield _fold(minute.last, key, minute)
+            minute.told, minute.folded, minute.last = minute.told + minute.folded, 0, None
 
 
-def _time_us(event: Event) -> int:
-    """Give the kernel's own clock, which /dev/kmsg and the journal agree on."""
-    return event.origin.monotonic_us or 0
+def _minute_of(event: Event) -> int:
+    """Give the minute of the kernel's own clock, which /dev/kmsg and the journal agree on.
+
+    What came over journald's sockets has no such time: then the minute it was written in.
+    """
+    if event.origin.monotonic_us is not None:
+        return event.origin.monotonic_us // MINUTE_US
+    return int("".join(filter(str.isdigit, (event.time or "0")[:16])))
 
 
-def _fold(last: Event, key: _Key, minute: int, count: int) -> Event:
+def _fold(last: Event, key: _Key, minute: _Minute) -> Event:
+    count = minute.folded
+    parts = (*key, str(minute.number), str(minute.told))
     return last.model_copy(
         update={
-            "id": str(uuid.uuid5(NAMESPACE, "\0".join((*key, str(minute))))),
+            "id": str(uuid.uuid5(NAMESPACE, "\0".join(parts))),
             "title": f"{count:,} more in the same minute: {last.title}",
             "lockdown": Lockdown(**{**last.lockdown.model_dump(), "suppressed": count}),
             "warnings": (*last.warnings, f"a flood: {count} events are folded into this one"),

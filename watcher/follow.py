@@ -49,6 +49,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested = False
+        self.requested_s = float("inf")
         self.reload = False
         self.socket, self._ring = socket.socketpair()
         self._before: list[tuple[signal.Signals, object]] = []
@@ -85,6 +86,7 @@ class Stop:
 
     def _request(self, _number: int, _frame: FrameType | None) -> None:
         self.requested = True
+        self.requested_s = time.monotonic()
 
     def _reload(self, _number: int, _frame: FrameType | None) -> None:
         self.reload = True

@@ -6,21 +6,26 @@ One thread for each sink, so that a slow or hung receiver delays neither reading
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from watcher.host import now_us
 from watcher.outbox import Outbox
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
 
+_T = TypeVar("_T")
+
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 300.0
 DOUBTED: Final = 5
-"""How often a batch goes again of which every single event was refused."""
+"""How often a batch goes again that was refused whole, before the bad event in it is looked for."""
+STORE_S: Final = 1.0
+"""How long to wait for a store that cannot be read or written."""
 LONGEST_ASKED_S: Final = 3600.0
 """A Retry-After beyond this is not believed."""
 
@@ -107,26 +112,41 @@ class Forwarder:
     def _forward(self, outbox: Outbox, sink: Sink) -> None:
         while not self._stopping.is_set():
             self._bell.clear()
-            batch = outbox.waiting(self._batch)
-            if not batch:
+            batch = self._patiently(lambda: outbox.waiting(self._batch))
+            if batch:
+                self._deliver(outbox, sink, batch)
+            elif batch is not None:
                 self._bell.wait()
-                continue
-            load = self._carry(sink, batch)
+
+    def _deliver(self, outbox: Outbox, sink: Sink, batch: Sequence[Parcel]) -> None:
+        load = self._carry(sink, batch)
+        # Asked again and again, and not delivered again: that would be twice for the receiver.
+        self._patiently(lambda: outbox.settle(load.delivered, load.parked, now_us()))
+        self._tell(load, outbox)
+        if not load.retry or load.delivered or load.parked:
+            self._backoff.tries = 0  # it gets on
+        if load.retry:
+            self._stopping.wait(self._backoff.next_s(load.retry.after_s))
+
+    def _patiently(self, ask: Callable[[], _T]) -> _T | None:
+        """Ask the store until it can be read or written; None if the end comes first."""
+        said = False
+        while True:
             try:
-                outbox.settle(load.delivered, load.parked, now_us())
-                self._tell(load, outbox)
+                return ask()
             except sqlite3.OperationalError as error:
-                load = Load([], [], Retry(f"the store cannot be written: {error}"))
-            if not load.retry or load.delivered or load.parked:
-                self._backoff.tries = 0  # it gets on
-            if load.retry:
-                self._stopping.wait(self._backoff.next_s(load.retry.after_s))
+                if not said:
+                    self._say(f"sink {self.name}: waits for the store: {error}")
+                said = True
+                if self._stopping.wait(STORE_S):
+                    return None
 
     def _tell(self, load: Load, outbox: Outbox) -> None:
         for parcel, reason in load.parked:
             self._say(f"sink {self.name}: event {parcel.id} was set aside: {reason}")
         if load.retry:
-            outbox.failed(load.retry.reason)
+            with contextlib.suppress(sqlite3.OperationalError):  # a figure for people, no more
+                outbox.failed(load.retry.reason)
             if load.retry.reason != self._trouble:
                 self._say(f"sink {self.name}: {load.retry.reason}; trying again")
             self._trouble = load.retry.reason
@@ -135,27 +155,35 @@ class Forwarder:
             self._trouble = None
 
     def _carry(self, sink: Sink, batch: Sequence[Parcel]) -> Load:
-        verdicts = self._judged(sink, batch)
-        refused = [each for each in verdicts if isinstance(each, Refused)]
-        if 1 < len(batch) == len(refused) and self._backoff.tries < DOUBTED:
-            # So many bad events at once are rather a receiver that is not set up yet.
-            return Load([], [], Retry(f"all {len(batch)} events were refused: {refused[0].reason}"))
-        return _load(batch, verdicts)
-
-    def _judged(self, sink: Sink, batch: Sequence[Parcel]) -> list[Verdict]:
-        """Ask for verdicts; a batch refused whole is halved until the bad event stands alone.
-
-        One bad event can spoil a whole request. Ends early, with fewer verdicts, at a retry.
-        """
         verdicts = _asked(sink, batch)
-        if len(batch) == 1 or not all(isinstance(each, Refused) for each in verdicts):
-            return verdicts
+        if len(batch) == 1 or not _all_refused(verdicts):
+            return _load(batch, verdicts)
+        if self._backoff.tries < DOUBTED:
+            # One bad event can spoil a request; so can a receiver that is not set up yet.
+            reason = next(each.reason for each in verdicts if isinstance(each, Refused))
+            return Load([], [], Retry(f"all {len(batch)} events were refused: {reason}"))
+        return _load(batch, self._halved(sink, batch))
+
+    def _halved(self, sink: Sink, batch: Sequence[Parcel]) -> list[Verdict]:
+        """Ask for the halves of a batch that was refused, down to the bad event alone.
+
+        Ends early, with fewer verdicts, at a retry.
+        """
+        verdicts: list[Verdict] = []
         middle = len(batch) // 2
-        first = self._judged(sink, batch[:middle])
-        ended = len(first) < middle or any(isinstance(each, Retry) for each in first)
-        if ended or self._stopping.is_set():
-            return first
-        return first + self._judged(sink, batch[middle:])
+        for half in (batch[:middle], batch[middle:]):
+            found = _asked(sink, half)
+            if len(half) > 1 and _all_refused(found):
+                found = self._halved(sink, half)
+            verdicts += found
+            ended = len(found) < len(half) or any(isinstance(each, Retry) for each in found)
+            if ended or self._stopping.is_set():
+                break
+        return verdicts
+
+
+def _all_refused(verdicts: Sequence[Verdict]) -> bool:
+    return all(isinstance(each, Refused) for each in verdicts)
 
 
 def _asked(sink: Sink, batch: Sequence[Parcel]) -> list[Verdict]:

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -25,7 +27,7 @@ from watcher.kinds import SEVERITIES
 
 FILE: Final = "events.sqlite3"
 VERSION: Final = 1
-BUSY_S: Final = 5.0
+BUSY_S: Final = 1.0
 """How long one thread waits for another's commit; a commit takes milliseconds."""
 
 _SCHEMA: Final = """
@@ -66,6 +68,8 @@ class Store:
         self.set_aside: str | None = None
         try:
             self._db = self._opened()
+            found = self.path.stat()
+            self._inode = found.st_dev, found.st_ino
         except BaseException:
             os.close(self._lock)
             raise
@@ -126,7 +130,7 @@ class Store:
 
     def forget(self, sources: Iterable[str], events: Sequence[Event], now_us: int) -> None:
         """Forget sources that are gone for good, and record what that means, together."""
-        with transaction(self._db):
+        with self._at_once():
             self._db.executemany(_INSERT, [_row(event, now_us) for event in events])
             self._db.executemany(
                 "DELETE FROM positions WHERE source = ?", [(each,) for each in sources]
@@ -134,15 +138,34 @@ class Store:
 
     # --- what the sinks take
 
-    def keep_sinks(self, names: Iterable[str]) -> None:
-        """Make `names` the sinks that are waited for; new ones get all that is in the store."""
+    def keep_sinks(self, names: Iterable[str]) -> list[tuple[str, int]]:
+        """Make `names` the sinks that are waited for; new ones get all that is in the store.
+
+        Give those that are no more, and how many events each had not got. Raises StoreError.
+        """
         known = list(names)
         marks = ",".join("?" * len(known))
-        with transaction(self._db):
+        with self._at_once():
+            gone = self._db.execute(
+                "SELECT name, (SELECT count(*) FROM events WHERE events.number > sinks.number)"  # noqa: S608
+                f" FROM sinks WHERE name NOT IN ({marks})",
+                known,
+            ).fetchall()
             self._db.executemany(
                 "INSERT OR IGNORE INTO sinks (name) VALUES (?)", [(each,) for each in known]
             )
-            self._db.execute(f"DELETE FROM sinks WHERE name NOT IN ({marks})", known)  # noqa: S608
+            self._db.executemany("DELETE FROM sinks WHERE name = ?", [(each,) for each, _ in gone])
+            self._db.executemany("DELETE FROM parked WHERE sink = ?", [(each,) for each, _ in gone])
+        return gone
+
+    @contextlib.contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """A transaction of the start, where nobody is there to try again."""
+        try:
+            with transaction(self._db):
+                yield
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: cannot be written: {error}") from error
 
     # --- what may go
 
@@ -155,30 +178,44 @@ class Store:
                 (older_than_us,),
             ).rowcount
             self._forget_parked()
-        self._db.execute("PRAGMA incremental_vacuum")
+        self._shrink()
         return done
 
-    def drop_oldest(self, count: int) -> tuple[int, int | None, int | None]:
-        """Remove the `count` oldest events, had or not.
+    def drop_oldest(self, count: int, tell: Callable[[Lost], Event], now_us: int) -> None:
+        """Remove the `count` oldest events, had or not, and record what some sink lost by it.
 
-        Give how many some sink had not yet, and when the first and the last of those were
-        recorded (Epoch microseconds).
+        `tell` makes the event of that; what earlier ones of its kind among the removed had
+        counted is counted on.
         """
         with transaction(self._db):
-            lost = self._db.execute(
-                "SELECT count(*), min(recorded_us), max(recorded_us) FROM events"
+            rows = self._db.execute(
+                "SELECT recorded_us, line FROM events"
                 " WHERE number IN (SELECT number FROM events ORDER BY number LIMIT ?)"
                 " AND number > (SELECT ifnull(min(number), 9223372036854775807) FROM sinks)",
                 (count,),
-            ).fetchone()
+            ).fetchall()
             self._db.execute(
                 "DELETE FROM events WHERE number IN"
                 " (SELECT number FROM events ORDER BY number LIMIT ?)",
                 (count,),
             )
+            if rows:
+                lost = _lost(rows)
+                self._db.execute(_INSERT, _row(tell(lost), now_us))
             self._forget_parked()
-        self._db.execute("PRAGMA incremental_vacuum")
-        return int(lost[0]), lost[1], lost[2]
+        self._shrink()
+
+    def _shrink(self) -> None:
+        # It steps once for each page, which execute() does not follow: there is no column.
+        self._db.executescript("PRAGMA incremental_vacuum")
+
+    def is_there(self) -> bool:
+        """Tell whether the file under that name still is the one that is written to."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._inode
 
     def _forget_parked(self) -> None:
         self._db.execute("DELETE FROM parked WHERE number NOT IN (SELECT number FROM events)")
@@ -198,6 +235,35 @@ class Store:
 _INSERT: Final = (
     "INSERT OR IGNORE INTO events (id, recorded_us, severity, line) VALUES (?, ?, ?, ?)"
 )
+
+
+DROPPED: Final = "backlog_dropped"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """How many events some sink never got, and when the first and last were recorded (us)."""
+
+    count: int
+    first_us: int
+    last_us: int
+
+
+def _lost(rows: Sequence[tuple[int, str]]) -> Lost:
+    count, first_us = 0, rows[0][0]
+    for recorded_us, line in rows:
+        gap = json.loads(line)["gap"] if DROPPED in line else None
+        if gap and gap["cause"] == DROPPED:
+            count += gap["count"]
+            first_us = min(first_us, _epoch_us(gap["from"]))
+        else:
+            count += 1
+            first_us = min(first_us, recorded_us)
+    return Lost(count, first_us, rows[-1][0])
+
+
+def _epoch_us(stamp: str) -> int:
+    return int(datetime.fromisoformat(stamp).timestamp() * 1_000_000)
 
 
 def _row(event: Event, now_us: int) -> tuple[str, int, int, str]:
@@ -224,11 +290,11 @@ class Reading:
 
     def __init__(self, folder: Path) -> None:
         path = folder / FILE
-        if not path.is_file():
-            raise StoreError(f"{path}: there is no store: has the daemon ever run?")
         try:
+            if not path.is_file():
+                raise StoreError(f"{path}: there is no store: has the daemon ever run?")
             self._db = _read_only(path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{path}: cannot be read: {error}") from error
 
     def __enter__(self) -> Self:
@@ -267,13 +333,11 @@ def try_again(folder: Path, sink: str) -> int:
     with Reading(folder) as reading:
         if sink not in {each.sink for each in reading.deliveries()}:
             raise StoreError(f"there is no sink {sink} in {folder / FILE}")
-    db = connect(folder / FILE)
     try:
-        return db.execute("UPDATE parked SET again = 1 WHERE sink = ?", (sink,)).rowcount
+        with contextlib.closing(connect(folder / FILE)) as db:
+            return db.execute("UPDATE parked SET again = 1 WHERE sink = ?", (sink,)).rowcount
     except sqlite3.Error as error:
         raise StoreError(f"{folder / FILE}: cannot be written: {error}") from error
-    finally:
-        db.close()
 
 
 def daemon_pid(folder: Path) -> int | None:
@@ -372,6 +436,6 @@ def _locked(folder: Path) -> int:
         other = os.pread(lock, 20, 0).decode(errors="replace").strip()
         os.close(lock)
         raise StoreError(f"{folder}: another daemon (pid {other}) keeps its store here") from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    # In place and always as long: on a full disk a new block is not to be had.
+    os.pwrite(lock, f"{os.getpid():<20}\n".encode(), 0)
     return lock
