@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import IO, Final, Literal
+from io import StringIO
+from typing import IO, Any, Final, Literal
 
 import click
 from pydantic import Field
 
 from watcher.event import Event
 from watcher.kinds import Severity
+from watcher.sinks.encoded import deliver_encoded
 from watcher.sinks.plain import plain
 from watcher.sinks.sink import Delivered, Parcel, Retry, SinkOptions, Verdict
 
@@ -162,26 +165,49 @@ class Options(SinkOptions):
 
 def open_sink(options: Options) -> ConsoleSink:
     """Make the sink."""
-    return ConsoleSink(options, sys.stdout)
+    return ConsoleSink(options, sys.stdout.fileno())
 
 
 class ConsoleSink:
-    """Writes batches to a stream."""
+    """Writes batches to a descriptor, past Python's buffer: that would keep what failed."""
 
-    def __init__(self, options: Options, stream: IO[str]) -> None:
-        self._stream = stream
-        json_lines, people = JsonLines(stream), Console(stream, colour=False, verbose=False)
-        self._write = json_lines.write if options.output == "json" else people.write
+    def __init__(self, options: Options, fd: int) -> None:
+        self._human = options.output == "human"
+        self._fd = fd
+        self._torn = False
 
     def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
         """Write the batch; give a verdict for each event."""
-        try:
-            for parcel in batch:
-                self._write(Event.model_validate_json(parcel.line))
-            self._stream.flush()
-        except OSError as error:
-            return [Retry(f"standard output: {error.strerror}")] * len(batch)
-        return [Delivered()] * len(batch)
+        return deliver_encoded(batch, _for_people if self._human else _checked, self._send)
 
     def close(self) -> None:
-        """The stream is not ours to close."""
+        """The descriptor is not ours to close."""
+
+    def _send(self, batch: Sequence[Parcel], texts: Sequence[str]) -> list[Verdict]:
+        sent: list[Verdict] = []
+        try:
+            for parcel, text in zip(batch, texts, strict=True):
+                self._write((text if self._human else f"{parcel.line}\n").encode())
+                sent.append(Delivered())
+        except OSError as error:
+            failed = Retry(f"standard output: {error.strerror}")
+            return [*sent, *[failed] * (len(batch) - len(sent))]
+        return sent
+
+    def _write(self, data: bytes) -> None:
+        """Write the whole event. One that was torn before stands on a line of its own."""
+        view = memoryview(b"\n" + data if self._torn else data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+            self._torn = bool(view)
+
+
+def _checked(event: Mapping[str, Any]) -> str:
+    """Refuse what is no event; its line goes out as it is."""
+    return str(event["id"])
+
+
+def _for_people(event: Mapping[str, Any]) -> str:
+    text = StringIO()
+    Console(text, colour=False).write(Event.model_validate(event))
+    return text.getvalue()
