@@ -53,7 +53,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "scan": ("errors", "host", "kinds", "detect", "event", "record", "rules.", "sources."),
     "flood": ("event",),
     "feed": ("detect", "errors", "event", "flood", "follow", "record", "rules."),
-    "faults": (),
+    "faults": ("errors",),
     "fleet": ("detect", "errors", "event", "feed", "host", "record", "rules.",
               "sources.journal_header"),
     "config": ("errors", "sinks."),

@@ -163,3 +163,13 @@ def test_the_header_is_read(tmp_path: Path) -> None:
     assert head.head_us == 1_760_000_000_000_005
     (tmp_path / "y.journal").write_bytes(b"LPKSHHRH")
     assert header(str(tmp_path / "y.journal")) is None
+
+
+@pytest.mark.timeout(20)
+def test_what_only_looks_like_a_journal_is_passed_over(folder: Path, tmp_path: Path) -> None:
+    """A pipe would keep whoever opens it waiting for a writer."""
+    os.mkfifo(folder / "x.journal")
+    (folder / "y.journal").mkdir()
+    (folder / "z.journal").symlink_to("/dev/zero")
+    with followed(folder, tmp_path / "state") as (log, store):
+        assert names(read(log, store)) == ["a1", "b1"]
