@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from watcher.errors import StoreError
 
@@ -97,7 +97,7 @@ class _Block:
         except OSError as error:
             raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
 
-    def __enter__(self) -> _Block:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
