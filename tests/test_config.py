@@ -62,6 +62,17 @@ def test_ten_faults_are_told_at_once(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 10
 
 
+TWO_ON_ONE_PATH = """\
+[[sink]]
+kind = "file"
+path = "/x"
+[[sink]]
+kind = "file"
+name = "b"
+path = "/./x"
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -71,6 +82,14 @@ def test_ten_faults_are_told_at_once(tmp_path: Path) -> None:
         ("[[sink]]\nkind = 'journal'\n[[sink]]\nkind = 'journal'", "two sinks are called journal"),
         ("source = 3", "source"),
         ("sink = [3]", "kind is missing"),
+        ('"(" = 2', ":1: unknown: (; one of source"),
+        ('["("]\nx = 1', ":1: unknown: (; one of source"),
+        ("[source]\nnamespace = 'x'\njournal_dir = '/x'", "namespace or journal_dir, not both"),
+        ("[[sink]]\nkind = 'file'\npath = 'x'", ":3: sink file: path: must be an absolute path"),
+        (
+            TWO_ON_ONE_PATH,
+            ":7: sink b: another sink writes /x",
+        ),
     ],
 )
 def test_odd_shapes(text: str, said: str, tmp_path: Path) -> None:
@@ -80,10 +99,13 @@ def test_odd_shapes(text: str, said: str, tmp_path: Path) -> None:
     assert said in found[0]
 
 
-def test_files_that_must_not_be_read(tmp_path: Path) -> None:
+def test_files_that_must_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Missing, world-writable, too large, no text, a directory, a FIFO."""
     file = tmp_path / "c.toml"
     assert "no such file" in str(check(str(file))[1][0])
+    monkeypatch.setenv("LOCKDOWN_WATCHER_CONFIG", str(file))
+    assert "no such file" in str(check()[1][0])
+    assert "directory" in str(check("")[1][0])
     file.write_text("")
     file.chmod(0o666)
     assert "anybody may write it" in str(check(str(file))[1][0])
@@ -143,6 +165,15 @@ kind = "syslog"
 address = "tls://127.0.0.1:1"
 ca_file = "{folder}/none.pem"
 [[sink]]
+kind = "otlp"
+url = "https://127.0.0.1:1"
+token_file = "{folder}/none"
+proxy = "http://127.0.0.1:1"
+proxy_login_file = "{folder}/none"
+[[sink]]
+kind = "file"
+path = "{folder}/none/events.jsonl"
+[[sink]]
 kind = "http"
 url = "http://127.0.0.1:1"
 token_file = "of-the-service"
@@ -163,28 +194,47 @@ def test_what_a_sink_needs_is_looked_for(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     gone = "No such file or directory"
     assert not_ready(tmp_path) == [
-        f"{tmp_path}/c.toml:2: sink splunk: {tmp_path}/none: {gone}",
-        f"{tmp_path}/c.toml:6: sink syslog: ca_file {tmp_path}/none.pem: {gone}",
+        f"{tmp_path}/c.toml:4: sink splunk: {tmp_path}/none: {gone}",
+        f"{tmp_path}/c.toml:8: sink syslog: ca_file {tmp_path}/none.pem: {gone}",
+        f"{tmp_path}/c.toml:14: sink otlp: {tmp_path}/none: {gone}",
+        f"{tmp_path}/c.toml:12: sink otlp: {tmp_path}/none: {gone}",
+        f"{tmp_path}/c.toml:17: sink file: path {tmp_path}/none: {gone}",
     ]
 
 
 def test_a_missing_library_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One clear line for each sink, with the extra to install; the others are not touched."""
     monkeypatch.setitem(sys.modules, "httpcore2", None)
+    (tmp_path / "none").write_text("s3cret")
     found = not_ready(tmp_path)
     needs = "needs httpcore2: pip install 'lockdown-watcher[siem]'"
     assert found[0] == f"{tmp_path}/c.toml:2: sink splunk: {needs}"
-    assert found[2] == f"{tmp_path}/c.toml:10: sink http: {needs}"
-    assert len(found) == 3
+    assert found[2] == f"{tmp_path}/c.toml:10: sink otlp: {needs}"
+    assert found[4] == f"{tmp_path}/c.toml:19: sink http: {needs}"
+    assert len(found) == 5
 
 
-def test_an_address_that_holds_a_secret_is_not_shown(tmp_path: Path) -> None:
-    """What stands behind the question mark stays in the file."""
+@pytest.mark.parametrize("path", ["/hooks/s3cret", "/in?token=s3cret", "?s3cret", "/s3cret"])
+def test_an_address_that_holds_a_secret_is_not_shown(path: str, tmp_path: Path) -> None:
+    """What stands behind the host stays in the file."""
     file = tmp_path / "c.toml"
-    file.write_text('[[sink]]\nkind = "http"\nurl = "https://siem.example/in?token=s3cret"\n')
+    file.write_text(f'[[sink]]\nkind = "http"\nurl = "https://siem.example{path}"\n')
     shown = show(load(str(file)))
     assert "s3cret" not in shown
-    assert 'url = "https://siem.example/in?***"' in shown
+    assert 'url = "https://siem.example/***"' in shown
+
+
+def test_a_token_in_place_of_its_file_is_not_shown(tmp_path: Path) -> None:
+    """A name is, an address without a path is; a UUID is not."""
+    file = tmp_path / "c.toml"
+    file.write_text(
+        '[[sink]]\nkind = "otlp"\nurl = "http://siem.example:4318/"\ntoken_file = "otlp-token"\n'
+        'proxy_login_file = "9f0e6d1c-7b0f-4a22-8a50-5c399f0e6d1c"\n'
+    )
+    shown = show(load(str(file)))
+    assert 'url = "http://siem.example:4318/"' in shown
+    assert 'token_file = "otlp-token"' in shown
+    assert "9f0e6d1c" not in shown
 
 
 @pytest.mark.parametrize(

@@ -151,11 +151,11 @@ def test_redirect(kind: str, token: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7.0), ("0", 0.0), ("1e999", 86_400.0), ("99999999", 86_400.0), ("-5", None),
+    [("7", 7.0), ("0", 0.0), ("1e999", 31_536_000.0), ("86401", 86_401.0), ("-5", None),
      ("soon", None), ("", None), ("nan", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
 )  # fmt: skip
 def test_retry_after(kind: str, token: str, value: str, seconds: float | None) -> None:
-    """How long to wait, within a day; nonsense is no wish."""
+    """How long to wait, as asked; nonsense is no wish."""
     (found,) = verdicts(kind, token, answer(429, Retry_After=value), count=1)
     assert found == Retry("HTTP 429", seconds)
 
@@ -346,6 +346,58 @@ def test_secret_is_sent_and_never_told(kind: str, token: str) -> None:
         sink.close()
     assert SECRET in server.requests[0].headers["authorization"]
     assert not [text for text in told if SECRET in text]
+
+
+def test_a_receiver_that_says_the_secret_again(kind: str, token: str) -> None:
+    """Neither the token nor a long part of the address comes into a reason."""
+    option = "api_key_file" if kind == "elastic" else "token_file"
+    echo = f"no right: Bearer {SECRET}, {SECRET} for /hooks/w3bh00k-w3bh00k"
+    script = (answer(403, echo), answer(400, echo), answer(307, Location=f"https://x/{SECRET}"))
+    for step in script:
+        with Scripted(step) as server:
+            sink = opened(kind, f"{server.url}/hooks/w3bh00k-w3bh00k", **{option: token})
+            (found,) = sink.deliver(numbered(1))
+            sink.close()
+        assert "***" in repr(found)
+        assert SECRET not in repr(found)
+        assert "w3bh00k" not in repr(found)
+
+
+@pytest.mark.parametrize("name", ["s3cr3t/t0k3n==", "s3cr3t t0k3n", "Splunk s3cr3t", "s3cr3t" * 20])
+def test_a_secret_in_place_of_its_file(name: str) -> None:
+    """What is neither a path nor a name of a credential is not quoted."""
+    with pytest.raises(ValidationError, match="must be a whole path, or the name of") as told:
+        http.Options(kind="http", url="http://siem.example", token_file=name)
+    assert "s3cr3t" not in str(told.value)
+
+
+def test_a_secret_that_could_be_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A token of Splunk's is a UUID: it may be a name, and is not quoted all the same."""
+    pasted = "9f0e6d1c-7b0f-4a22-8a50-5c399f0e6d1c"
+    for directory in (None, str(tmp_path)):
+        if directory:
+            monkeypatch.setenv("CREDENTIALS_DIRECTORY", directory)
+        else:
+            monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+        with pytest.raises(UsageError) as told:
+            Credential(pasted)
+        assert pasted not in str(told.value)
+
+
+@pytest.mark.parametrize("kind", ["elastic", "otlp", "splunk"])
+def test_a_query_before_a_path(kind: str, token: str) -> None:
+    """These put a path behind the address, which would become a part of the query."""
+    with pytest.raises(ValidationError, match="must not hold a query"):
+        opened(kind, "http://siem.example/?tenant=7", token)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a..b", "http://.a", f"http://{'x' * 64}/", "http://h:0", "http://h/#x"]
+)
+def test_an_address_that_never_answers(url: str) -> None:
+    """What no resolver, port or server can have is told at the start."""
+    with pytest.raises(ValidationError, match="url"):
+        opened("http", url)
 
 
 def test_secret_is_read_anew(token: str) -> None:

@@ -142,7 +142,7 @@ def test_far_too_long_events_are_refused() -> None:
 @pytest.mark.parametrize(
     "address",
     ["siem:514", "http://siem", "tcp://", "udp://siem:x", "unix://dev/log", "tcp://siem/path",
-     "tls://siem:99999"],
+     "tls://siem:99999", "tcp://siem:0", "tcp://a..b", "tls://.siem", f"udp://{'x' * 64}"],
 )  # fmt: skip
 def test_wrong_addresses(address: str) -> None:
     """An address that is none is a config error."""

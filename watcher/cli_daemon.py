@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import signal
@@ -36,7 +35,7 @@ def daemon(chosen: str | None) -> None:
     from watcher.service import serve
 
     gc.enable()
-    serve(config.load(chosen), log.logger().info)
+    serve(config.load(chosen, open_sinks=True), log.logger().info)
 
 
 @click.group("config")
@@ -148,13 +147,23 @@ def deliveries_retry(folder: Path, sink: str, chosen: str | None) -> None:
 
     if chosen:
         folder = service.state_folder(config.load(chosen))
-    count = store.try_again(folder, sink)
-    when = "with the next event"
-    if count and (pid := store.daemon_pid(folder)):
-        with contextlib.suppress(PermissionError):
-            os.kill(pid, signal.SIGHUP)
-            when = "now"
-    click.echo(f"{count} events go to {sink} again" + (f" {when}" if count else ""))
+    if count := store.try_again(folder, sink):
+        click.echo(f"{count} events go to {sink} again {_wake(store.daemon_pid(folder))}")
+    else:
+        click.echo(f"nothing was set aside for {sink}")
+
+
+def _wake(pid: int | None) -> str:
+    """Ring the daemon; give when it will deliver."""
+    if pid is None:
+        return "when the daemon runs again"
+    try:
+        os.kill(pid, signal.SIGHUP)
+    except ProcessLookupError:
+        return "when the daemon runs again"
+    except PermissionError:
+        return "with the next event"
+    return "now"
 
 
 COMMANDS: Final = (daemon, config_group, events, deliveries)

@@ -19,10 +19,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from watcher.errors import UsageError
-from watcher.sinks.network import NoCredentialsError
+from watcher.sinks.network import NoCredentialsError, shown, unusable
 from watcher.sinks.sink import SinkOptions
 
 SYSTEM: Final = Path("/etc/lockdown-watcher/config.toml")
@@ -45,6 +45,12 @@ class SourceOptions(_Table):
     journal_dir: str = Field(
         default="", description="a directory of journal files, many machines' if need be"
     )
+
+    @model_validator(mode="after")
+    def _one_journal(self) -> SourceOptions:
+        if self.namespace and self.journal_dir:
+            raise ValueError("namespace or journal_dir, not both")
+        return self
 
 
 class StoreOptions(_Table):
@@ -90,9 +96,9 @@ class Fault:
         return f"{where}: {self.text}"
 
 
-def load(chosen: str | None = None) -> Config:
+def load(chosen: str | None = None, *, open_sinks: bool = False) -> Config:
     """Read the configuration. Raises UsageError with each fault on a line of its own."""
-    config, faults = check(chosen)
+    config, faults = check(chosen, open_sinks=open_sinks)
     if faults:
         raise UsageError("\n".join(map(str, faults)))
     return config
@@ -105,8 +111,9 @@ def check(chosen: str | None = None, *, open_sinks: bool = False) -> tuple[Confi
     """
     faults: list[Fault] = []
     read = _Files()
-    for path in _paths(chosen):
-        read.add(path, faults, required=chosen is not None)
+    named, paths = _paths(chosen)
+    for path in paths:
+        read.add(path, faults, required=named)
     tables = read.tables
     faults += [
         read.fault(name, (name,), _unknown(name, _TABLES)) for name in tables if name not in _TABLES
@@ -134,12 +141,15 @@ def sink_module(kind: str) -> ModuleType:
 # --- the files
 
 
-def _paths(chosen: str | None) -> list[Path]:
-    if chosen := chosen or os.environ.get("LOCKDOWN_WATCHER_CONFIG"):
-        return [Path(chosen)]
+def _paths(chosen: str | None) -> tuple[bool, list[Path]]:
+    """Give whether one file was named outright, and the files."""
+    if chosen is None:
+        chosen = os.environ.get("LOCKDOWN_WATCHER_CONFIG") or None
+    if chosen is not None:
+        return True, [Path(chosen)]
     home = os.environ.get("XDG_CONFIG_HOME", "")
     base = Path(home) if home.startswith("/") else Path("~/.config").expanduser()
-    return [SYSTEM, base / "lockdown-watcher" / "config.toml"]
+    return False, [SYSTEM, base / "lockdown-watcher" / "config.toml"]
 
 
 class _Files:
@@ -198,9 +208,11 @@ def _line_of(text: str, table: str, keys: tuple[str | int, ...]) -> int | None:
     nth = next((key for key in keys if isinstance(key, int)), 0)
     name = keys[-1] if isinstance(keys[-1], str) else table
     lines = text.splitlines()
-    heads = [i for i, each in enumerate(lines) if re.match(rf"\s*\[+\s*{table}\s*\]", each)]
+    head = re.compile(rf"\s*\[+\s*[\"']?{re.escape(table)}[\"']?\s*\]")
+    heads = [i for i, each in enumerate(lines) if head.match(each)]
     if not heads:
-        return next((i for i, each in enumerate(lines, 1) if each.lstrip().startswith(name)), None)
+        bare = (each.lstrip(" \t\"'") for each in lines)
+        return next((i for i, each in enumerate(bare, 1) if each.startswith(name)), None)
     start = heads[min(nth, len(heads) - 1)]
     for number, each in enumerate(lines[start + 1 :], start + 2):
         if each.lstrip().startswith("["):
@@ -257,24 +269,34 @@ def _sink(
 
 
 def _twice(sinks: Mapping[int, SinkOptions], read: _Files) -> Iterator[Fault]:
-    names: set[str] = set()
-    for number, name in ((number, name_of(sink)) for number, sink in sinks.items()):
-        if name in names:
+    seen: set[tuple[str, str]] = set()
+    for number, sink in sinks.items():
+        name, path = name_of(sink), os.path.realpath(getattr(sink, "path", ""))
+        if ("name", name) in seen:
             said = f"two sinks are called {name}: give each a name of its own"
             yield read.fault("sink", ("sink", number, "name"), said)
-        names.add(name)
+        if sink.kind == "file" and ("path", path) in seen:
+            said = f"sink {name}: another sink writes {path}: give each a file of its own"
+            yield read.fault("sink", ("sink", number, "path"), said)
+        seen |= {("name", name), ("path", path)}
 
 
 def _not_ready(sinks: Mapping[int, SinkOptions], read: _Files) -> Iterator[Fault]:
-    """Open each sink, which sends nothing. A credential that only the service has is no fault."""
+    """Look at each sink's files, then open it, which sends nothing."""
     for number, sink in sinks.items():
-        try:
-            sink_module(sink.kind).open_sink(sink).close()
-        except NoCredentialsError:
-            continue
-        except UsageError as error:
+        for option, error in list(unusable(sink)) or _not_opened(sink):
             said = f"sink {name_of(sink)}: {str(error).removeprefix(f'sink {name_of(sink)}: ')}"
-            yield read.fault("sink", ("sink", number, "kind"), said)
+            yield read.fault("sink", ("sink", number, option), said)
+
+
+def _not_opened(sink: SinkOptions) -> Iterator[tuple[str, UsageError]]:
+    """Give what is wrong here. A credential that only the service has is no fault."""
+    try:
+        sink_module(sink.kind).open_sink(sink).close()
+    except NoCredentialsError:
+        return
+    except UsageError as error:
+        yield "path" if sink.kind == "file" else "kind", error
 
 
 def name_of(sink: SinkOptions) -> str:
@@ -311,15 +333,16 @@ def show(config: Config) -> str:
 
 
 def _shown(head: str, table: BaseModel) -> str:
-    values = {key: _masked(value) for key, value in table.model_dump(exclude_none=True).items()}
-    return "\n".join([head, *(f"{key} = {_toml(value)}" for key, value in values.items())])
+    values = table.model_dump(exclude_none=True).items()
+    return "\n".join([head, *(f"{key} = {_toml(_masked(key, value))}" for key, value in values)])
 
 
-def _masked(value: object) -> object:
-    """Some receivers want a token in the address: what stands behind ? is not shown."""
-    if isinstance(value, str) and "://" in value:
-        address, mark, _ = value.partition("?")
-        return f"{address}?***" if mark else value
+def _masked(key: str, value: object) -> object:
+    """Leave out secrets: some receivers want a token in the address, people paste one anywhere."""
+    if isinstance(value, str) and key.endswith("_file"):
+        return shown(value)
+    if isinstance(value, str):
+        return re.sub(r"(?i)^(https?://[^/?#]++)(?!/?$).*", r"\1/***", value)
     return value
 
 

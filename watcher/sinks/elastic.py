@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 
 from watcher.encodings import DocumentEncoding, Event, json_text, line
 from watcher.sinks.encoded import deliver_encoded
-from watcher.sinks.http_client import Answer, HttpClient, HttpOptions, quoted
-from watcher.sinks.network import Credential, reason_of
+from watcher.sinks.http_client import Answer, BaseUrl, HttpClient, HttpOptions, quoted
+from watcher.sinks.network import Credential, CredentialFile, reason_of
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
 
 _LONGEST_ITEM: Final = 4096
@@ -28,16 +28,17 @@ class Options(HttpOptions):
     """A cluster's address and where events go in it."""
 
     kind: Literal["elastic"]
+    url: BaseUrl = Field(description="where to: http://HOST[:PORT][/PATH] or https://...")
     encoding: DocumentEncoding = Field(default="ecs", description="ecs, native or ocsf")
     index: str = Field(
         default="logs-lockdown.events-default",
         pattern=r"^[^A-Z\s\\/*?\"<>|,#:_+.-][^A-Z\s\\/*?\"<>|,#:]{0,254}$",
         description="the index or data stream; native and ocsf have no @timestamp, so no stream",
     )
-    api_key_file: str | None = Field(
+    api_key_file: CredentialFile | None = Field(
         default=None, description="a file or systemd credential with the encoded API key"
     )
-    login_file: str | None = Field(
+    login_file: CredentialFile | None = Field(
         default=None, description="a file or systemd credential with USER:PASSWORD"
     )
 

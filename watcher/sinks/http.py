@@ -10,7 +10,7 @@ from pydantic import Field
 from watcher.encodings import DocumentEncoding, Event, line
 from watcher.sinks.encoded import deliver_encoded
 from watcher.sinks.http_client import HttpClient, HttpOptions
-from watcher.sinks.network import Credential, reason_of
+from watcher.sinks.network import Credential, CredentialFile, reason_of
 from watcher.sinks.sink import Parcel, Retry, Sink, Verdict
 
 _TYPES: Final = {"ndjson": "application/x-ndjson", "array": "application/json"}
@@ -24,7 +24,7 @@ class Options(HttpOptions):
     format: Literal["ndjson", "array"] = Field(
         default="ndjson", description="ndjson: one object a line; array: one JSON array"
     )
-    token_file: str | None = Field(
+    token_file: CredentialFile | None = Field(
         default=None, description="a file or systemd credential with the token"
     )
     token_scheme: str = Field(

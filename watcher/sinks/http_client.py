@@ -7,8 +7,10 @@ environment is not looked at for proxies, and no answer is decompressed.
 from __future__ import annotations
 
 import json
+import re
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -17,7 +19,15 @@ from pydantic import AfterValidator, Field
 
 from watcher import __version__
 from watcher.errors import UsageError
-from watcher.sinks.network import Credential, Deadline, NetworkOptions, reason_of, tls_context
+from watcher.sinks.network import (
+    Credential,
+    CredentialFile,
+    Deadline,
+    NetworkOptions,
+    address_parts,
+    reason_of,
+    tls_context,
+)
 from watcher.sinks.plain import plain
 from watcher.sinks.sink import Delivered, Refused, Retry, Verdict
 
@@ -28,7 +38,10 @@ LONGEST_ANSWER: Final = 65_536
 """Bytes of an answer that are read, if a sink does not want more."""
 
 _QUOTED: Final = 300
-_LONGEST_WAIT_S: Final = 86_400.0
+_LONGEST_WAIT_S: Final = 31_536_000.0
+"""A year: only so that it is a number. How long is really waited the forwarder says."""
+
+_SHORTEST_SECRET: Final = 8
 _NOT_THE_EVENT: Final = {
     401: "the credentials are missing, wrong or expired",
     402: "the account there is not paid for",
@@ -50,21 +63,25 @@ _NOT_THE_EVENT: Final = {
 
 
 def _address(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("is no address") from None  # the library's words quote the address
+    parts = address_parts(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be http://HOST... or https://HOST...")
     if not all("!" <= char <= "~" for char in url):
         raise ValueError("must be ASCII without spaces: write %XX, and xn-- for a host")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a password: credentials come from files")
+    if "#" in url:
+        raise ValueError("must not hold a #, which no receiver ever sees: write %23")
+    return url
+
+
+def _without_query(url: str) -> str:
+    if "?" in url:
+        raise ValueError("must not hold a query: a path is put behind it")
     return url
 
 
 HttpUrl = Annotated[str, AfterValidator(_address)]
+BaseUrl = Annotated[HttpUrl, AfterValidator(_without_query)]
+"""An address that a sink puts a path of its own behind."""
 
 
 class HttpOptions(NetworkOptions):
@@ -75,7 +92,7 @@ class HttpOptions(NetworkOptions):
         default=None,
         description="an HTTP proxy to go through; proxies in the environment are not used",
     )
-    proxy_login_file: str | None = Field(
+    proxy_login_file: CredentialFile | None = Field(
         default=None, description="a file or systemd credential with USER:PASSWORD for the proxy"
     )
 
@@ -164,6 +181,7 @@ class HttpClient:
         )
         self._backend = DeadlineBackend()
         self._timeout_s = options.timeout_s
+        self._in_url = re.split(r"[/?&=]", urlsplit(options.url)._replace(netloc="").geturl())
         self._headers = {"User-Agent": f"lockdown-watcher/{__version__}"} | headers
         self._pool = httpcore2.ConnectionPool(
             ssl_context=tls_context(options),
@@ -184,7 +202,10 @@ class HttpClient:
         deadline: Deadline,
         most: int = LONGEST_ANSWER,
     ) -> Answer | Retry:
-        """Post once; give the answer with `most` bytes of its body, or why there is none."""
+        """Post once; give the answer with `most` bytes of its body, or why there is none.
+
+        Secrets of ours that the receiver says again are blanked: answers are quoted in the log.
+        """
         self._backend.deadline = deadline
         try:
             with self._pool.stream(
@@ -194,7 +215,7 @@ class HttpClient:
                 content=body,
                 extensions={"timeout": {"pool": deadline.left()}},
             ) as response:
-                return _answer(response, most)
+                return _blanked(_answer(response, most), [*self._in_url, *_sent(headers)])
         except self._errors as error:
             return Retry(f"{_place(url)}: {_cause(error)}")
 
@@ -222,6 +243,21 @@ def _answer(response: httpcore2.Response, most: int) -> Answer:
         if len(body) > most:
             return Answer(response.status, headers, bytes(body[:most]), whole=False)
     return Answer(response.status, headers, bytes(body), whole=True)
+
+
+def _sent(headers: dict[str, str]) -> list[str]:
+    """Give the credentials in headers, with and without the word before them."""
+    value = headers.get("Authorization", "")
+    return [value, value.partition(" ")[2]]
+
+
+def _blanked(answer: Answer, secrets: Iterable[str]) -> Answer:
+    headers, body = dict(answer.headers), answer.body
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_SECRET:
+            body = body.replace(secret.encode(), b"***")
+            headers = {name: value.replace(secret, "***") for name, value in headers.items()}
+    return replace(answer, headers=headers, body=body)
 
 
 def _place(url: str) -> str:

@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from watcher.errors import UsageError
 from watcher.sinks.sink import SinkOptions
 
 _LONGEST_SECRET: Final = 65_536
+_TLS_FILES: Final = ("ca_file", "cert_file", "key_file")
+
+
+def address_parts(address: str) -> SplitResult:
+    """Take an address apart. Raises ValueError, which quotes nothing of it."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+        (parts.hostname or "").encode("idna")  # an empty label, or one beyond 63 bytes
+    except ValueError:
+        raise ValueError("is no address") from None  # the library's words quote the address
+    if port == 0:
+        raise ValueError("port 0 is no port")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a password: credentials come from files")
+    return parts
+
+
+def _credential(file: str) -> str:
+    """Somebody may paste the secret here: then it is not quoted."""
+    if not file.startswith("/") and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", file):
+        raise ValueError("must be a whole path, or the name of a systemd credential")
+    return file
+
+
+CredentialFile = Annotated[str, AfterValidator(_credential)]
+
+
+def shown(file: str) -> str:
+    """Give a file as it may be told: what is long and no path may be a secret, pasted there.
+
+    A UUID, as Splunk's tokens are, has 36 characters.
+    """
+    return file if "/" in file or len(file) < 32 else "***"  # noqa: PLR2004
 
 
 class NetworkOptions(SinkOptions):
@@ -69,6 +106,26 @@ def reason_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+def unusable(options: SinkOptions) -> Iterator[tuple[str, UsageError]]:
+    """Give each option whose file is not what it should be, and why.
+
+    A credential that only the service has is none of them.
+    """
+    if isinstance(options, NetworkOptions):
+        try:
+            tls_context(options)
+        except UsageError as error:
+            yield "cert_file" if str(error).startswith("cert_file") else "ca_file", error
+    for option, file in options:
+        if option.endswith("_file") and option not in _TLS_FILES and file:
+            try:
+                Credential(file)
+            except NoCredentialsError:
+                pass
+            except UsageError as error:
+                yield option, error
+
+
 class NoCredentialsError(UsageError):
     """A credential of the service was asked for, and this is not the service."""
 
@@ -85,14 +142,15 @@ class Credential:
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
         if "/" not in file and directory is None:
             raise NoCredentialsError(
-                f"{file}: a name without / is a systemd credential, and there is no"
+                f"{shown(file)}: a name without / is a systemd credential, and there is no"
                 " $CREDENTIALS_DIRECTORY here; give the whole path, or LoadCredential= in the unit"
             )
         self.path = Path(directory or "") / file
+        self._shown = str(self.path.with_name(shown(file)) if "/" not in file else self.path)
         try:
             self.read()
         except OSError as error:
-            raise UsageError(f"{self.path}: {reason_of(error)}") from None
+            raise UsageError(f"{self._shown}: {reason_of(error)}") from None
 
     def read(self) -> str:
         """Give the secret without the newline at its end. Raises OSError."""
@@ -100,11 +158,11 @@ class Credential:
             secret = stream.read(_LONGEST_SECRET).rstrip(b"\r\n")
         # What is no plain text would come back in the HTTP library's complaint about it.
         if not secret or not secret.isascii() or not secret.decode().isprintable():
-            raise OSError(f"{self.path} must hold one line of printable ASCII")
+            raise OSError(f"{self._shown} must hold one line of printable ASCII")
         return secret.decode()
 
     def __repr__(self) -> str:
-        return f"Credential({str(self.path)!r})"
+        return f"Credential({self._shown!r})"
 
 
 class Deadline:

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from watcher.encodings.otlp import LogRecord, record, request
 from watcher.sinks.encoded import deliver_encoded
-from watcher.sinks.http_client import Answer, HttpClient, HttpOptions, quoted
-from watcher.sinks.network import Credential, reason_of
+from watcher.sinks.http_client import Answer, BaseUrl, HttpClient, HttpOptions, quoted
+from watcher.sinks.network import Credential, CredentialFile, reason_of
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
 
 
@@ -19,7 +19,8 @@ class Options(HttpOptions):
     """A receiver of OTLP/HTTP; /v1/logs is added to a url without a path."""
 
     kind: Literal["otlp"]
-    token_file: str | None = Field(
+    url: BaseUrl = Field(description="where to: http://HOST[:PORT][/PATH] or https://...")
+    token_file: CredentialFile | None = Field(
         default=None, description="a file or systemd credential with the bearer token"
     )
 

@@ -80,7 +80,7 @@ class SinkOptions(BaseModel):
 
     kind: str
     name: str = Field(default="", description="how it is called in messages; the kind by default")
-    min_severity: Severity = Field(default="informational", description="graver ones only")
+    min_severity: Severity = Field(default="informational", description="this and graver ones")
     batch: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=500, description="events in one delivery at most"
     )

@@ -15,8 +15,8 @@ from pydantic import Field
 from watcher.encodings import Encoding, Event, document, json_text, line
 from watcher.encodings.common import epoch_us, moment
 from watcher.sinks.encoded import deliver_encoded
-from watcher.sinks.http_client import Answer, HttpClient, HttpOptions
-from watcher.sinks.network import Credential, Deadline, reason_of
+from watcher.sinks.http_client import Answer, BaseUrl, HttpClient, HttpOptions
+from watcher.sinks.network import Credential, CredentialFile, Deadline, reason_of
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
 
 _COLLECTOR: Final = "/services/collector"
@@ -36,10 +36,13 @@ class Options(HttpOptions):
     """An HTTP Event Collector: its address, its token and what its events are called there."""
 
     kind: Literal["splunk"]
+    url: BaseUrl = Field(description="where to: http://HOST[:PORT][/PATH] or https://...")
     timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(
         default=30.0, description="seconds for one delivery, acknowledgement included"
     )
-    token_file: str = Field(description="a file or systemd credential with the HEC token")
+    token_file: CredentialFile = Field(
+        description="a file or systemd credential with the HEC token"
+    )
     encoding: Encoding = Field(default="native", description="native, ecs, ocsf or cef")
     index: str | None = Field(default=None, description="the index; by default the token's")
     source: str = Field(default="lockdown-watcher", description="Splunk's source")

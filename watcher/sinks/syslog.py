@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 
 from watcher.encodings import Encoding, Event
 from watcher.sinks.encoded import deliver_encoded
-from watcher.sinks.network import Deadline, NetworkOptions, tls_context
+from watcher.sinks.network import Deadline, NetworkOptions, address_parts, tls_context
 from watcher.sinks.sink import Parcel, Sink, Verdict
 from watcher.sinks.syslog_message import Form, message
 from watcher.sinks.syslog_wire import Datagram, Stream, Wire
@@ -26,13 +26,7 @@ _LONGEST_DATAGRAM: Final = 65_507
 
 
 def _address(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("is no address") from None  # the library's words quote the address
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a password: syslog knows none, but cert_file")
+    parts = address_parts(text)
     if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
         return text
     if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
