@@ -269,7 +269,7 @@ def main(arguments: list[str] | None = None, command: list[str] | None = None) -
         status = 0
     except OSError as error:
         _hang_up()
-        complain(f"cannot write: {error.strerror}")
+        complain(f"{error.filename or 'cannot write'}: {error.strerror}")
         status = 1
     gc.freeze()  # nothing is worth collecting at the end (__main__.py)
     sys.exit(status)
