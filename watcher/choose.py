@@ -40,10 +40,9 @@ def followed(
     Both where both can be read: /dev/kmsg tells first and knows who wrote a line, the journal
     knows the past. Raises SourceError if nothing can be read, or not all that was asked for.
     """
-    wanted = ("journal",) if wish.namespace else _READ[wish.kind]
     found: list[Resumable] = []
     said: list[str] = []
-    for name in wanted:
+    for name in wanted(wish):
         try:
             if name == "journal":
                 found.append(_followed_journal(wish, pack, places.get(name), recover=recover))
@@ -59,7 +58,12 @@ def followed(
     return found, "; ".join([f"reading {names}", *said])
 
 
-_READ: Final = {
+def wanted(wish: Wish) -> tuple[str, ...]:
+    """Give the names of the logs that a daemon is to follow."""
+    return ("journal",) if wish.directory or wish.namespace else _READ[wish.kind]
+
+
+_READ: Final[Mapping[str, tuple[str, ...]]] = {
     # The journal is opened first: where it is read, /dev/kmsg need not tell what the ring lost.
     "auto": ("journal", "kmsg"),
     "both": ("journal", "kmsg"),

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import closing
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Final
 
 from watcher import choose
 from watcher.config import Config
 from watcher.daemon import Daemon
 from watcher.detect import gap_event
+from watcher.errors import SourceError
+from watcher.event import Event
 from watcher.faults import Faults
 from watcher.feed import Feed, Log, opened
 from watcher.fleet import NAME, Fleet, removed
 from watcher.follow import Stop
-from watcher.host import now_us
+from watcher.host import now_us, this_host
 from watcher.pack import load_pack
 from watcher.posture_watch import PostureWatch
+from watcher.record import Gap, Place
 from watcher.rules import Pack
 from watcher.sources.journal_header import Header
 from watcher.store import Store
 
 Say = Callable[[str], None]
+
+_GIVEN_UP: Final = (
+    "this program died while it was read, time and again; to have it tried once more, remove {}"
+)
 
 
 def state_folder(config: Config) -> Path:
@@ -37,15 +46,35 @@ def state_folder(config: Config) -> Path:
 def serve(config: Config, say: Say) -> None:
     """Run the daemon until a signal. Raises WatcherError with what is wrong and what to do."""
     folder = state_folder(config)
-    with Store(folder) as store, closing(Faults(folder)) as faults, Stop() as stop:
+    # First of all: checking a large store takes a while, and SIGHUP would end the process.
+    with Stop() as stop:
         stop.on_reload()
-        if store.set_aside:
-            say(f"the store was damaged and is now {store.set_aside}; the journal is read again")
-        if faults.last:
-            say("the last run died while it read {}: {}".format(*faults.last))
-        logs, why = Logs(config, store, faults).opened()
-        say(f"{why}; {len(config.sinks)} sinks; the store is {store.path}")
-        Daemon(config, store, logs, faults, PostureWatch(), stop, say, load_pack).run()
+        with Store(folder) as store, closing(Faults(folder)) as faults:
+            for line in _begun_anew(store), _died(faults):
+                if line:
+                    say(line)
+            logs, why = Logs(config, store, faults).opened()
+            say(f"{why}; {len(config.sinks)} sinks; the store is {store.path}")
+            Daemon(config, store, logs, faults, PostureWatch(), stop, say, load_pack).run()
+
+
+def _begun_anew(store: Store) -> str | None:
+    """Record that the store was damaged, if it was: the sinks are to hear of it; say it."""
+    if not store.set_aside:
+        return None
+    said = f"the store was damaged and is now {store.set_aside}; the journal is read again"
+    place, now = Place("watcher"), now_us()
+    gap = Gap("store_damaged", None, place, this_host(), now, said, to_us=now)
+    with suppress(sqlite3.OperationalError):  # no room: it is said, and tried no more
+        store.commit([gap_event(gap)], {}, now)
+    return said
+
+
+def _died(faults: Faults) -> str | None:
+    if not faults.last:
+        return None
+    name, of = faults.last
+    return f"the last run died while it read {name}: {of}" if name else f"the last run died: {of}"
 
 
 class Logs:
@@ -62,18 +91,19 @@ class Logs:
         self._limit = config.store.flood_per_minute
         source = config.source
         self._wish = choose.Wish(source.kind, source.journal_dir or None, source.namespace or None)
+        self._wanted = choose.wanted(self._wish)
         self._pack = load_pack()
         self._since_us = now_us() - choose.RECOVERED_US if since_us is None else since_us
 
     def opened(self) -> tuple[list[Log], str]:
         """Open them and say which. Raises SourceError."""
         given_up = self._faults.given_up()
-        if self._wish.directory or "journal" in given_up:
+        if self._wish.directory or "journal" in given_up.intersection(self._wanted):
             return self._files(given_up)
         return self._own()
 
     def _own(self) -> tuple[list[Log], str]:
-        self._faults.reading("journal")
+        self._faults.reading(self._wanted[0])
         states = {name: self._store.position(name) for name in ("kmsg", "journal")}
         places = {name: opened(state).get("at") for name, state in states.items()}
         sources, why = choose.followed(
@@ -85,25 +115,41 @@ class Logs:
     def _files(self, given_up: set[str]) -> tuple[list[Log], str]:
         """Follow file by file: a folder of many machines, or this one's with a file that kills."""
         folders = choose.folders(self._wish)
-        fleet = Fleet(folders, self._pack, self._open_file, given_up)
+        said = [f"reading each file in {', '.join(map(str, folders))}"]
+        why = dict.fromkeys(given_up, _GIVEN_UP.format(self._faults.path))
+        if not self._wish.directory:
+            said.append(f"the journal as a whole is left out: {why['journal']}")
+        fleet = Fleet(folders, self._pack, self._open_file, self._forget, why)
+        counted = {name for name in self._faults.counted() if name.startswith(NAME)}
+        fleet.begin(counted.union(self._store.positions(NAME)))
+        kmsg = self._kmsg(said) if "kmsg" in self._wanted else []
+        return [*kmsg, fleet], "; ".join(said)
 
-        self._tell_gone(fleet)
-        logs: list[Log] = [fleet]
-        if not self._wish.directory and self._wish.kind in {"auto", "both"}:
-            logs.insert(0, self._kmsg())
-        return logs, f"reading each file in {', '.join(map(str, folders))}"
-
-    def _tell_gone(self, fleet: Fleet) -> None:
-        """Tell of files that were removed while nobody read, and forget them."""
-        states = self._store.positions(NAME)
-        gone = states.keys() - fleet.names()
-        gaps = [gap for name in sorted(gone) if (gap := removed(name, opened(states[name])))]
-        self._store.forget(gone, [gap_event(gap) for gap in gaps], now_us())
-
-    def _kmsg(self) -> Feed:
+    def _kmsg(self, said: list[str]) -> list[Log]:
         state = self._store.position("kmsg")
-        source = choose.followed_kmsg(self._pack, opened(state).get("at"))
-        return Feed(source, self._pack, self._limit, state)
+        try:
+            source = choose.followed_kmsg(self._pack, opened(state).get("at"), covered=True)
+        except SourceError as error:
+            if self._wish.kind != "auto":
+                raise
+            said.append(str(error))
+            return []
+        return [Feed(source, self._pack, self._limit, state)]
+
+    def _forget(self, gone: Mapping[str, bool]) -> list[Event]:
+        """Forget the logs of files that were removed, and tell of those not read to the end.
+
+        `gone` says of each whether it was. Nothing is forgotten while there is no room to tell.
+        """
+        states = self._store.positions(NAME)
+        unread = [name for name, read in gone.items() if name in states and not read]
+        gaps = [gap for name in unread if (gap := removed(name, opened(states[name])))]
+        events = [gap_event(gap) for gap in gaps]
+        with suppress(sqlite3.Error):
+            self._store.forget(gone, events, now_us())
+            self._faults.forget(gone)
+            return events
+        return []
 
     def _open_file(self, name: str, file: str, head: Header, pack: Pack) -> Feed:
         self._faults.reading(name)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import signal
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tests.journal.real import BOOT, BOOT_2, build, entry, line, lockdown_line
+from tests.outage.parts import Daemon, until
+from tests.parts import missing
+from watcher import fleet
 from watcher.config import Config, SourceOptions, StoreOptions
 from watcher.errors import SourceError
 from watcher.event import Event
@@ -17,6 +25,7 @@ from watcher.faults import TIMES, Faults
 from watcher.feed import Log
 from watcher.fleet import NAME
 from watcher.service import Logs
+from watcher.sources.journal_files import own_folders
 from watcher.sources.journal_header import header
 from watcher.store import Reading, Store
 
@@ -28,7 +37,7 @@ def followed(folder: Path, state: Path) -> Iterator[tuple[Log, Store]]:
     """Open the folder as the daemon does; the store is left as it was when it ends."""
     config = Config(
         source=SourceOptions(journal_dir=str(folder)),
-        store=StoreOptions(dir=str(state)),
+        store=StoreOptions(dir=str(state), flood_per_minute=5),
         sinks=(),
         files=(),
     )
@@ -116,15 +125,113 @@ def test_a_damaged_file_is_told_and_the_others_go_on(folder: Path, tmp_path: Pat
 
 
 def test_a_file_removed_unread_is_a_gap(folder: Path, tmp_path: Path) -> None:
-    """While nobody read, and it was not complete; it is told once."""
+    """While nobody read, and it was not complete; it is told once, by its path."""
     with followed(folder, tmp_path / "state") as (log, store):
         read(log, store)
     (folder / "remote-a.journal").unlink()
-    for expected in (1, 1):
+    for expected in (1, 0):
         with followed(folder, tmp_path / "state") as (log, store):
-            assert read(log, store) == []
-            told = [each for each in store_lines(tmp_path / "state") if "journal_vacuumed" in each]
-            assert len(told) == expected
+            told = read(log, store)
+            assert [each.gap.cause for each in told if each.gap] == ["journal_vacuumed"] * expected
+            assert all(str(folder / "remote-a.journal") in each.message for each in told)
+            assert len(gaps_recorded(tmp_path / "state")) == 1
+
+
+def gaps_recorded(state: Path) -> list[str]:
+    """Give the gaps of removed files that the store holds."""
+    return [each for each in store_lines(state) if "journal_vacuumed" in each]
+
+
+def test_a_file_that_cannot_be_read_is_not_forgotten(folder: Path, tmp_path: Path) -> None:
+    """It is there; once it can be read again, it is gone on with."""
+    state, file = tmp_path / "state", folder / "remote-a.journal"
+    with followed(folder, state) as (log, store):
+        read(log, store)
+    file.rename(tmp_path / "kept")
+    file.symlink_to(file.name)  # ELOOP, also for root
+    with followed(folder, state) as (log, store):
+        [told] = read(log, store)
+        assert f"{file}: cannot be read" in told.message
+        assert len(store.positions(NAME)) == 2
+    assert gaps_recorded(state) == []
+
+
+def test_while_a_folder_cannot_be_read_nothing_is_forgotten(folder: Path, tmp_path: Path) -> None:
+    """What is missing may be in there."""
+    state = tmp_path / "state"
+    with followed(folder, state) as (log, store):
+        read(log, store)
+    (folder / "remote-a.journal").unlink()
+    (folder / "below").symlink_to("below")
+    with followed(folder, state) as (log, store):
+        assert [str(folder / "below") in each.message for each in read(log, store)] == [True]
+        assert len(store.positions(NAME)) == 2
+
+
+def test_an_empty_folder_makes_nothing_forgotten(folder: Path, tmp_path: Path) -> None:
+    """It may be one that is not mounted."""
+    state = tmp_path / "state"
+    with followed(folder, state) as (log, store):
+        read(log, store)
+    folder.rename(tmp_path / "away")
+    folder.mkdir()
+    with followed(folder, state) as (log, store):
+        assert read(log, store) == []
+        assert len(store.positions(NAME)) == 2
+
+
+def at_rest(folder: Path) -> None:
+    """Let the files be as if nobody had written for a minute."""
+    for file in folder.iterdir():
+        os.utime(file, (time.time() - 60,) * 2)
+
+
+@pytest.mark.parametrize("gone_s", [0.0, 60.0])
+def test_a_file_that_was_read_and_removed_is_no_gap(
+    gone_s: float, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is forgotten while the daemon runs, or when it ends."""
+    monkeypatch.setattr(fleet, "GONE_S", gone_s, raising=False)
+    state = tmp_path / "state"
+    at_rest(folder)
+    with followed(folder, state) as (log, store):
+        read(log, store)
+        read(log, store)
+        (folder / "remote-a.journal").unlink()
+        assert read(log, store) == []
+        assert len(store.positions(NAME)) == (2 if gone_s else 1)
+    with followed(folder, state) as (log, store):
+        assert read(log, store) == []
+        assert len(store.positions(NAME)) == 1
+    assert gaps_recorded(state) == []
+
+
+def test_a_file_removed_while_it_grew_is_a_gap(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written to it last, nobody can know."""
+    monkeypatch.setattr(fleet, "GONE_S", 0.0, raising=False)
+    with followed(folder, tmp_path / "state") as (log, store):
+        read(log, store)
+        (folder / "remote-a.journal").unlink()
+        assert [each.gap.cause for each in read(log, store) if each.gap] == ["journal_vacuumed"]
+        assert read(log, store) == []
+
+
+def test_what_a_broken_file_held_back_is_told(folder: Path, tmp_path: Path) -> None:
+    """A fold of a flood, before the word that the file broke off."""
+    many = (line(lockdown_line("a1"), MINUTE_US + n) for n in range(1, 20))
+    build(folder / "remote-a.journal", many)
+    with followed(folder, tmp_path / "state") as (log, _):
+        for feed in log.feeds():
+            events = [event for batch in feed.batches() for event in batch]
+            assert events
+            if not feed.idle:
+                log.gave_up(feed, SourceError("broken"))
+                assert feed.idle
+        *held, word = log.troubles()
+        assert held
+        assert word.message.endswith("broken")
 
 
 def store_lines(state: Path) -> list[str]:
@@ -147,6 +254,11 @@ def test_a_file_that_killed_three_times_is_left_out(folder: Path, tmp_path: Path
         b1, gap = read(log, store)
         assert b1.process.comm == "b1"
         assert "left out" in gap.message
+        assert f"remove {state / 'faults.json'}" in gap.message
+    (folder / "remote-a.journal").unlink()
+    with followed(folder, state):
+        pass
+    assert (state / "faults.json").read_text().strip() == "{}"
 
 
 def test_a_missing_folder_is_said(tmp_path: Path) -> None:
@@ -173,3 +285,61 @@ def test_what_only_looks_like_a_journal_is_passed_over(folder: Path, tmp_path: P
     (folder / "z.journal").symlink_to("/dev/zero")
     with followed(folder, tmp_path / "state") as (log, store):
         assert names(read(log, store)) == ["a1", "b1"]
+
+
+# --- the daemon as it starts
+
+
+def test_a_damaged_store_is_an_event(folder: Path, tmp_path: Path) -> None:
+    """So that the sinks hear of it; it says which file was set aside."""
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "events.sqlite3").write_text("no database at all, but some text" * 100)
+    with Daemon(tmp_path, f'[source]\njournal_dir = "{folder}"\n') as daemon:
+        until(lambda: "the store is" in daemon.log.read_text(), "a start")
+        daemon.stop()
+    [gap] = [json.loads(each) for each in store_lines(state) if "store_damaged" in each]
+    assert gap["kind"] == "watch.gap"
+    assert gap["gap"]["cause"] == "store_damaged"
+    assert str(state / "events.sqlite3.damaged-1") in gap["message"]
+
+
+def test_sighup_while_the_store_is_checked_is_no_end(folder: Path, tmp_path: Path) -> None:
+    """A large one takes a while; here another program holds it."""
+    state = tmp_path / "state"
+    with followed(folder, state):
+        pass
+    (state / "lock").write_text("")
+    other = sqlite3.connect(state / "events.sqlite3", isolation_level=None)
+    other.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;")
+    with Daemon(tmp_path, f'[source]\njournal_dir = "{folder}"\n') as daemon:
+        until(lambda: (state / "lock").read_text().strip() == str(daemon.pid), "the lock", 10)
+        os.kill(daemon.pid, signal.SIGHUP)
+        other.close()
+        until(lambda: "rules loaded" in daemon.log.read_text(), "a start", 10, daemon.log.read_text)
+        daemon.stop()
+
+
+@pytest.mark.parametrize("kind", ["kmsg", "auto"])
+def test_the_journal_given_up_leaves_the_ring(
+    kind: Literal["kmsg", "auto"], tmp_path: Path
+) -> None:
+    """Where /dev/kmsg alone is wanted, the journal's deaths are of no concern."""
+    if not os.access("/dev/kmsg", os.R_OK):
+        missing("/dev/kmsg")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "faults.json").write_text(json.dumps({"journal": TIMES}))
+    config = Config(
+        source=SourceOptions(kind=kind),
+        store=StoreOptions(dir=str(tmp_path / "state")),
+        sinks=(),
+        files=(),
+    )
+    with Store(tmp_path / "state") as store, contextlib.closing(Faults(tmp_path / "state")) as f:
+        if kind == "auto" and not any(folder.is_dir() for folder in own_folders(None)):
+            missing("a journal of this machine")
+        logs, why = Logs(config, store, f).opened()
+        for log in logs:
+            log.close()
+    assert len(logs) == (1 if kind == "kmsg" else 2)
+    assert ("faults.json" in why) == (kind == "auto")

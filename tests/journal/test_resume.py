@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,6 +161,40 @@ def test_what_was_vacuumed_meanwhile_is_told(
     second.close()
     assert said(found, word) == ["3"]
     assert [gap.cause for gap in gaps(found)] == ["journal_vacuumed"]
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(-2, ["journal_vacuumed"]), (2, [])])
+def test_a_clock_set_back_hides_no_vacuum(hours: int, expected: list[str], tmp_path: Path) -> None:
+    """What is there is numbered a thousand higher than what was read; only if it is also older by
+    the clock can it not have been looked through."""
+    file = build(tmp_path / "one.journal", [line(HIT.format("a", n), n) for n in range(3)])
+    source = journal(Where(files=(str(file),)), None)
+    items(source)
+    drained, cursor, *_ = source.position.split(" ")
+    source.close()
+    number_on(file, 1000)
+    parts = dict(part.split("=") for part in cursor.split(";"))
+    parts["t"] = f"{int(parts['t'], 16) - hours * 3_600_000_000:x}"
+    place = f"{drained} " + ";".join("=".join(part) for part in parts.items())
+    resumed = journal(Where(files=(str(file),)), place)
+    assert [gap.cause for gap in gaps(items(resumed))] == expected
+    resumed.close()
+
+
+def number_on(file: Path, by: int) -> None:
+    """Number all entries of a journal file higher (JOURNAL_FILE_FORMAT.md, "Header", "Entry")."""
+    data = bytearray(file.read_bytes())
+    (at,) = struct.unpack_from("<Q", data, 88)
+    (tail,) = struct.unpack_from("<Q", data, 136)
+    places = [160, 168]  # the header's tail_entry_seqnum and head_entry_seqnum
+    while at <= tail:
+        kind, size = struct.unpack_from("<B7xQ", data, at)
+        if kind == 3:  # OBJECT_ENTRY
+            places.append(at + 16)
+        at += (size + 7) & ~7
+    for place in places:
+        struct.pack_into("<Q", data, place, struct.unpack_from("<Q", data, place)[0] + by)
+    file.write_bytes(data)
 
 
 def test_the_next_boot_is_read_from_its_start(tmp_path: Path) -> None:

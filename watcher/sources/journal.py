@@ -25,6 +25,7 @@ from watcher.sources.journal_files import (
     left_out,
     open_reader,
     why,
+    written_us,
 )
 
 BATCH: Final = 8192
@@ -88,8 +89,11 @@ class JournalSource:
 
     @property
     def position(self) -> str:
-        """Give the last entry's cursor and when the log was last drained (Epoch microseconds)."""
-        return f"{self._drained_us or 0} {self._cursor or ''}"
+        """Give when it was drained (Epoch microseconds), the last cursor, a single file's path.
+
+        There are blanks between.
+        """
+        return " ".join((str(self._drained_us or 0), self._cursor or "", *self._where.files))
 
     def use(self, prefilter: Prefilter) -> None:
         """Look for what other rules want."""
@@ -121,7 +125,7 @@ class JournalSource:
             reader.add_disjunction()
 
     def _seek(self, reader: Any) -> None:
-        drained, _, cursor = (self._span.after or "").partition(" ")
+        drained, cursor, *_ = [*(self._span.after or "").split(" ", 2), ""]
         if cursor and drained.isdecimal():
             self._cursor, self._drained_us = cursor, int(drained) or None
             self._go_on(reader)
@@ -245,10 +249,13 @@ class JournalSource:
         self._pending += self._vacuumed(reader)
 
     def _vacuumed(self, reader: Any) -> list[Gap]:
-        oldest = reader._get_start()
-        if self._drained_us is None or oldest <= self._drained_us:
+        if self._drained_us is None or not self._cursor:
             return []
-        if self._cursor and follows(self._where, self._cursor):
+        next_one = follows(self._where, self._cursor)
+        # Numbers do not tell what was looked through behind the cursor, as no match; the clock
+        # does, unless it was set back: then what is numbered higher is older than the cursor.
+        trusted_us = written_us(self._cursor) if next_one is False else 0
+        if next_one or trusted_us <= (oldest := reader._get_start()) <= self._drained_us:
             return []
         return [self._removed(self._drained_us, oldest)]
 

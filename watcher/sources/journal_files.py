@@ -142,23 +142,35 @@ def own_folders(namespace: str | None) -> list[Path]:
     return [Path("/var/log/journal", name), Path("/run/log/journal", name)]
 
 
-def follows(where: Where, cursor: str) -> bool:
-    """Tell whether the oldest entry of all is the very next after `cursor`, or not even that."""
+def follows(where: Where, cursor: str) -> bool | None:
+    """Tell whether the oldest entry of all is the very next after `cursor`, or not even that.
+
+    None: it is numbered by another journald, so that nobody can know.
+    """
     reader = open_reader(where)
     try:
         reader.seek_head()
         if not reader._next():
             return True
         (log, oldest), (log_before, before) = map(_numbered, (reader._get_cursor(), cursor))
-        return log == log_before and oldest <= before + 1
+        return oldest <= before + 1 if log == log_before else None
     finally:
         reader.close()
 
 
 def _numbered(cursor: str) -> tuple[str, int]:
     """Give the id of the numbering and the number of an entry (sd_journal_get_cursor)."""
-    parts = dict(part.partition("=")[::2] for part in cursor.split(";"))
+    parts = _parts(cursor)
     return parts["s"], int(parts["i"], 16)
+
+
+def written_us(cursor: str) -> int:
+    """Give when an entry was written (Epoch microseconds), by the wall clock of then."""
+    return int(_parts(cursor)["t"], 16)
+
+
+def _parts(cursor: str) -> dict[str, str]:
+    return dict(part.partition("=")[::2] for part in cursor.split(";"))
 
 
 def kernel_seen(where: Where, boot_id: str | None) -> bool:
