@@ -17,16 +17,18 @@ import pytest
 from tests.journal.real import BOOT, BOOT_2, build, entry, line, lockdown_line
 from tests.outage.parts import Daemon, until
 from tests.parts import missing
-from watcher import fleet
+from watcher import choose, fleet
 from watcher.config import Config, SourceOptions, StoreOptions
 from watcher.errors import SourceError
 from watcher.event import Event
 from watcher.faults import TIMES, Faults
 from watcher.feed import Log
 from watcher.fleet import NAME
+from watcher.pack import load_pack
 from watcher.service import Logs
-from watcher.sources.journal_files import own_folders
+from watcher.sources import journal_files
 from watcher.sources.journal_header import header
+from watcher.sources.kmsg import KmsgSource
 from watcher.store import Reading, Store
 
 MINUTE_US = 60_000_000
@@ -320,26 +322,53 @@ def test_sighup_while_the_store_is_checked_is_no_end(folder: Path, tmp_path: Pat
         daemon.stop()
 
 
-@pytest.mark.parametrize("kind", ["kmsg", "auto"])
-def test_the_journal_given_up_leaves_the_ring(
-    kind: Literal["kmsg", "auto"], tmp_path: Path
-) -> None:
-    """Where /dev/kmsg alone is wanted, the journal's deaths are of no concern."""
-    if not os.access("/dev/kmsg", os.R_OK):
-        missing("/dev/kmsg")
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "faults.json").write_text(json.dumps({"journal": TIMES}))
-    config = Config(
-        source=SourceOptions(kind=kind),
-        store=StoreOptions(dir=str(tmp_path / "state")),
-        sinks=(),
-        files=(),
-    )
-    with Store(tmp_path / "state") as store, contextlib.closing(Faults(tmp_path / "state")) as f:
-        if kind == "auto" and not any(folder.is_dir() for folder in own_folders(None)):
-            missing("a journal of this machine")
-        logs, why = Logs(config, store, f).opened()
+def given_up(
+    kind: Literal["kmsg", "auto", "both"], state: Path, folder: Path, patch: pytest.MonkeyPatch
+) -> tuple[int, str]:
+    """Open the logs where this machine's journal, in `folder`, was given up; give how many."""
+    patch.setattr(journal_files, "own_folders", lambda _: [folder])
+    state.mkdir()
+    (state / "faults.json").write_text(json.dumps({"journal": TIMES}))
+    options, store_options = SourceOptions(kind=kind), StoreOptions(dir=str(state))
+    config = Config(source=options, store=store_options, sinks=(), files=())
+    with Store(state) as store, contextlib.closing(Faults(state)) as faults:
+        logs, why = Logs(config, store, faults).opened()
         for log in logs:
             log.close()
-    assert len(logs) == (1 if kind == "kmsg" else 2)
-    assert ("faults.json" in why) == (kind == "auto")
+        return len(logs), why
+
+
+def test_the_journal_given_up_is_read_file_by_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And /dev/kmsg beside it; it is said how to have the journal tried once more."""
+    if not os.access("/dev/kmsg", os.R_OK):
+        missing("/dev/kmsg")
+    logs, why = given_up("auto", tmp_path / "state", folder, monkeypatch)
+    assert logs == 2
+    assert f"remove {tmp_path / 'state' / 'faults.json'}" in why
+
+
+def test_the_journal_given_up_is_of_no_concern_to_the_ring(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where /dev/kmsg alone is wanted."""
+    if not os.access("/dev/kmsg", os.R_OK):
+        missing("/dev/kmsg")
+    assert given_up("kmsg", tmp_path / "state", folder, monkeypatch) == (1, "reading kmsg")
+
+
+def test_a_ring_that_may_not_be_read_is_forgiven_where_the_journal_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By "auto" alone."""
+
+    def absent(*_: object, **__: object) -> KmsgSource:
+        return KmsgSource(load_pack().prefilter(), path=str(tmp_path / "no"))
+
+    monkeypatch.setattr(choose, "followed_kmsg", absent)
+    logs, why = given_up("auto", tmp_path / "state", folder, monkeypatch)
+    assert logs == 1
+    assert str(tmp_path / "no") in why
+    with pytest.raises(SourceError):
+        given_up("both", tmp_path / "other", folder, monkeypatch)
