@@ -230,8 +230,9 @@ def test_no_cache_is_no_obstacle(cache: str) -> None:
 def test_a_signal_ends_a_scan_cleanly(number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM: what was found is written, the rest is said to be unread."""
     with subprocess.Popen(
-        [*COMMAND, "scan", str(OWN / "story.txt"), "-"], stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+        # A shell's background jobs ignore SIGINT, and so would what they start.
+        ["env", "--default-signal=INT", *COMMAND, "scan", str(OWN / "story.txt"), "-"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
     ) as scanning:  # fmt: skip
         assert scanning.stdin is not None
         # It has read the first file when it takes more than a pipe holds (64 KiB) of the second.

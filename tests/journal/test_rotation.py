@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -30,6 +31,7 @@ from tests.journal.real import (
     records,
     until,
 )
+from watcher.errors import SourceError
 from watcher.record import Gap, Record
 from watcher.sources.journal import JournalSource, Span
 from watcher.sources.journal_files import Where
@@ -339,3 +341,45 @@ def test_rotation_by_signal_is_seen_by_the_program(
 def more_than(before: set[Path], journald: Journald) -> bool:
     """Tell whether there are files that were not there before."""
     return not before >= set(journald.folder.iterdir())
+
+
+class Failing:
+    """A real reader whose steps fail now and then, as while files are archived and removed."""
+
+    def __init__(self, reader: Any, failures: int) -> None:
+        self._real, self._failures, self._steps = reader, failures, 0
+
+    def _next(self) -> Any:
+        self._steps += 1
+        if self._failures and self._steps > 2:
+            self._failures -= 1
+            raise OSError(errno.EBADMSG, "Bad message")
+        return self._real._next()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_a_failure_that_passes_is_outlived(own: Journald) -> None:
+    """Read again from the last cursor: each line once."""
+    for number in range(5):
+        say(own, number)
+    with following(own, only_new=False) as source:
+        until(lambda: "n4:" in own.journalctl("-o", "cat", "-n", "5"), "the lines")
+        source._reader = Failing(source._reader, 1)
+        found = records(items(source))
+        numbers = [each.fields["NUMBER"] for each in found if "NUMBER" in each.fields]
+    assert numbers == ["0", "1", "2", "3", "4"]
+
+
+def test_a_failure_that_lasts_is_an_error(own: Journald, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a few tries; nobody waits for ever in silence."""
+    for number in range(3):
+        say(own, number)
+    until(lambda: "n2:" in own.journalctl("-o", "cat", "-n", "3"), "the lines")
+    with following(own, only_new=False) as source:
+        real = source._open
+        monkeypatch.setattr(source, "_open", lambda: Failing(real(), 100))
+        source._reader = Failing(source._reader, 100)
+        with pytest.raises(SourceError, match="cannot be read"):
+            items(source)

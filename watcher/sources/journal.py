@@ -31,6 +31,8 @@ from watcher.sources.journal_files import (
 BATCH: Final = 8192
 SETTLE_AFTER: Final = 8 * BATCH
 """Entries after which a drained reader is opened anew."""
+PATIENCE: Final = 5
+"""Failures in a row after which a journal that is followed cannot be read."""
 
 Matches = tuple[tuple[str, ...], ...]
 
@@ -81,7 +83,7 @@ class JournalSource:
         self._drained_us: int | None = None
         self._pending: list[Record | Gap] = [_left_out(*each) for each in left_out(self._where)]
         self.lines_read = 0
-        self._lines_mapped = 0
+        self._lines_mapped = self._failures = 0
         self._reader = self._open()
         if self._span.boot_id and not self._span.past:
             self._pending += self._beginning_gone()
@@ -158,16 +160,33 @@ class JournalSource:
         usage, more = self._reader.get_usage(), True
         while more:
             batch, self._pending = self._pending, []
+            before = list(batch)
             try:
                 more = self._step_through(batch) and not self._past_end(self._realtime())
+                self._failures = 0
             except OSError as error:
-                yield batch
-                raise SourceError(f"{self._where} cannot be read: {why(error)}") from error
+                if self._gives_up():
+                    yield batch
+                    raise self._cannot(error) from error
+                # Read anew from the last cursor: what the batch has would come twice.
+                self._pending = before
+                self._reopen()
+                usage = self._reader.get_usage()
+                continue
             yield batch
         # libsystemd closes a file where it finds it damaged, and says nothing.
         if self._reader.get_usage() < usage:
             yield self._broken_off()
         self._drained_us = now_us()
+
+    def _gives_up(self) -> bool:
+        """Count a failure; live, files are rotated and removed meanwhile, and it passes."""
+        self._failures += 1
+        lasting = self._span.past or bool(self._where.files)
+        return lasting or self._failures >= PATIENCE
+
+    def _cannot(self, error: OSError) -> SourceError:
+        return SourceError(f"{self._where} cannot be read: {why(error)}")
 
     def _step_through(self, batch: list[Record | Gap]) -> bool:
         """Take what may matter of the next BATCH entries; tell whether there may be more."""
@@ -233,6 +252,14 @@ class JournalSource:
 
     def _reopen(self) -> None:
         """Open anew where reading stopped: files came or went under the reader (INVALIDATE)."""
+        while True:
+            try:
+                return self._open_anew()
+            except OSError as error:
+                if self._gives_up():
+                    raise self._cannot(error) from error
+
+    def _open_anew(self) -> None:
         self._reader.close()
         self._reader = self._open()
         if self._cursor is None:  # nothing was there yet, so all is new

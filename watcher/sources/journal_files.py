@@ -106,20 +106,25 @@ def broken_off(
     """
     for file in map(str, _files(where)):
         try:
-            reader = _Reader(flags=0, files=[file])
-        except OSError:
+            found = _end_of_walk(file, add_matches)
+        except OSError:  # archived or removed just now
             continue
-        try:
-            end, last = int(reader._get_end()), None
-            add_matches(reader)
-            reader.seek_head()
-            while reader._next():
-                last = int(reader._get_realtime())
-            # The reader has closed a file that breaks off, so none is left.
-            if not reader.get_usage():
-                yield file, last, end
-        finally:
-            reader.close()
+        if found:
+            yield file, *found
+
+
+def _end_of_walk(file: str, add_matches: Callable[[Any], None]) -> tuple[int | None, int] | None:
+    reader = _Reader(flags=0, files=[file])
+    try:
+        end, last = int(reader._get_end()), None
+        add_matches(reader)
+        reader.seek_head()
+        while reader._next():
+            last = int(reader._get_realtime())
+        # The reader has closed a file that breaks off, so none is left.
+        return None if reader.get_usage() else (last, end)
+    finally:
+        reader.close()
 
 
 def _files(where: Where) -> list[Path]:
