@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import stat
 import sys
 import tomllib
 from pathlib import Path
@@ -18,8 +17,8 @@ from typing import Final
 from tests.lab.apt import Suite, sources
 from tests.lab.cache import LAB, forget, once
 from tests.lab.command import run
-from tests.lab.kernels import Kernel, module_bytes
-from tests.lab.small_root import cpio
+from tests.lab.initrd import compiled, cpio, executable, modules, plain
+from tests.lab.kernels import Kernel
 
 PACKAGES: Final = (
     "systemd", "systemd-sysv", "dbus", "kmod", "python3",
@@ -70,22 +69,14 @@ def image() -> Path:
 
 def initrd(kernel: Kernel, file: Path) -> Path:
     """Write the initramfs with which `kernel` finds the disk, as /dev/vda, to `file`."""
-    modules = kernel.module_order(_MODULES)
-    order = "".join(f"/modules/{name}\n" for name in modules).encode()
-    contents = {"modules/order": order, "dev/.keep": b"", "root/.keep": b""}
-    contents |= {f"modules/{name}": module_bytes(path) for name, path in modules.items()}
-    files = {name: (stat.S_IFREG | 0o644, content) for name, content in contents.items()}
-    file.write_bytes(cpio({"init": (stat.S_IFREG | 0o755, _first_program()), **files}))
+    entries = {
+        "init": executable(compiled("init", _HERE / "full_init.c")),
+        "dev/.keep": plain(b""),
+        "root/.keep": plain(b""),
+        **modules(kernel, _MODULES),
+    }
+    file.write_bytes(cpio(entries))
     return file
-
-
-def _first_program() -> bytes:
-    source = _HERE / "full_init.c"
-    home = LAB / "full" / f"init-{_key(source)}"
-    with once(home) as part:
-        if part:
-            run("gcc", "-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o", part / "init", source)
-    return (home / "init").read_bytes()
 
 
 def _make_disk(part: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import Final
 
 from tests.lab.parts import need_lab
@@ -19,9 +18,6 @@ _TOOLS: Final = {
 
 def need_full_lab() -> None:
     """End the test where the full guest cannot be built: skipped, and in CI failed."""
-    need_lab()
-    for tool, package in _TOOLS.items():
-        if not shutil.which(tool):
-            missing(f"{tool} ({package})")
+    need_lab(_TOOLS)
     if os.geteuid() != 0:
         missing("root, to make a Debian's root directory")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from tests.lab.qemu import OVMF
@@ -18,9 +20,12 @@ _TOOLS: Final = {
 }
 
 
-def need_lab() -> None:
-    """End the test where guests cannot be made or run: skipped, and in CI failed."""
-    for tool, package in _TOOLS.items():
+def need_lab(more: Mapping[str, str] = MappingProxyType({})) -> None:
+    """End the test where guests cannot be made or run: skipped, and in CI failed.
+
+    `more` are tools that are needed too, with the package each comes from.
+    """
+    for tool, package in (*_TOOLS.items(), *more.items()):
         if not shutil.which(tool):
             missing(f"{tool} ({package})")
     if not (OVMF / "OVMF_CODE_4M.secboot.fd").exists():

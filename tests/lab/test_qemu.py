@@ -14,10 +14,11 @@ from typing import Final
 
 import pytest
 
+from tests.lab.initrd import cpio
 from tests.lab.kernels import Kernel, kernel
 from tests.lab.parts import need_lab
 from tests.lab.qemu import Guest, GuestFailed
-from tests.lab.small_root import cpio, initramfs, program
+from tests.lab.small_root import initramfs, program
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -28,9 +28,14 @@ def plain(line: str) -> str:
         line = ANSI.sub("", line)
     elif "m[" in line and ORPHANED_FIRST.match(line):
         line = ORPHANED.sub("", line)
-    if "&" in line:
-        line = ENTITY.sub(_sign, line)
-    return line.replace("\xa0", " ") if "\xa0" in line else line
+    return _as_written(line)
+
+
+def _as_written(text: str) -> str:
+    """Give text with the blanks and signs it had before a web page showed it."""
+    if "&" in text:
+        text = ENTITY.sub(_sign, text)
+    return text.replace("\xa0", " ") if "\xa0" in text else text
 
 
 def _sign(entity: re.Match[str]) -> str:
@@ -57,8 +62,8 @@ def has_odd_signs(raw: bytes) -> bool:
 
 def without_odd_signs(raw: bytes) -> bytes:
     """Give `raw` with the blanks and signs it had before."""
-    text = raw.decode("utf-8", "surrogateescape").replace("\xa0", " ")
-    return ENTITY.sub(_sign, text).encode("utf-8", "surrogateescape")
+    text = _as_written(raw.decode("utf-8", "surrogateescape"))
+    return text.encode("utf-8", "surrogateescape")
 
 
 _NAME: Final = re.compile(r"Lockdown: (.{0,15}): (.*)", re.DOTALL)
@@ -84,13 +89,13 @@ TAG: Final = (
     r"|blockquote|samp|h[1-6])(?:\s[^<>]{0,200})?/?>|<(?:timestamp|time|date|host|hostname)>"
 )
 # Marks that prose has too: headings, lists, tables, links; and those that only a quoted log has.
-PROSE: Final = re.compile(r"(?P<prose>\|{1,2}(?=\s|\|)|#{1,6}\s|\*{1,3}|[\u2022\u00b7-]\s)")
+PROSE: Final = r"(?P<prose>\|{1,2}(?=\s|\|)|#{1,6}\s|\*{1,3}|[\u2022\u00b7-]\s)"
 PROSE_TAG: Final = re.compile(
     r"(?i:</?(?:a|b|i|u|em|strong|font|p|li|ul|ol|t[dhr]|table|h[1-6])\b)"
 )
 QUOTED: Final = r"code|pre|samp|tt|kbd"
 MARK: Final = re.compile(
-    rf">+|##\[[a-z]{{1,16}}\]|[+\-\"'](?=\[ *\d|{WHOLE})|{PROSE.pattern}"
+    rf">+|##\[[a-z]{{1,16}}\]|[+\-\"'](?=\[ *\d|{WHOLE})|{PROSE}"
     r"|<t[dh](?:\s[^<>]{0,100})?>\s{0,4}\d{1,9}\s{0,4}(?=</t[dh]>)"
     rf"|(?P<quoted>`{{1,3}}|(?i:<(?:{QUOTED})(?:\s[^<>]{{0,200}})?>)|\[(?:code|quote|pre|noformat)\]"
     rf"|\{{(?:code|noformat|quote)(?::[^{{}}]{{0,64}})?\}})|(?P<tag>(?i:{TAG}))"

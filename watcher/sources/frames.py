@@ -70,10 +70,8 @@ def unframe(line: str, *, pasted: bool = True) -> Framed:
     """
     line = line[:MAX_LINE]
     plain = known.plain(line) if pasted else line
-    if plain == line:
-        return _Peeler(line).framed()
     framed = _Peeler(line).framed()
-    if framed.seq is not None or known.only_in_name(framed.text):
+    if plain == line or framed.seq is not None or known.only_in_name(framed.text):
         return framed
     return _Peeler(plain).framed()
 
