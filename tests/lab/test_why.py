@@ -14,10 +14,15 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from tests.lab.captured import SCRIPT, captured, keep
 from tests.lab.full_guest import FILES, FullGuest
 from tests.lab.full_parts import need_full_lab
 from tests.lab.kernels import Kernel, kernel, module_bytes
 from tests.lab.small_root import without_signature
+from tests.parts import asked
+from watcher.pages.status_page import status_object
+from watcher.posture import inspect
+from watcher.this_boot import boot_of_tree
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -70,12 +75,22 @@ MEMLOCK: Final = Cell(
 READ: Final = Cell("BPF read helper", "bpf_read", "lockdown", "lockdown")
 READS: Final = Cell("BPF read helper", "bpf_read", None)
 
-GUESTS: Final[dict[str, tuple[str, str, tuple[Cell, ...]]]] = {
-    "5.10 unlocked": ("bullseye-5.10", "", (*UNLOCKED, *OTHERS, MEMLOCK)),
-    "5.10 integrity": ("bullseye-5.10", "lockdown=integrity", (*LOCKED, READS, *OTHERS, MEMLOCK)),
-    "6.1 integrity": ("bookworm-6.1", "lockdown=integrity", (*LOCKED, READS, *OTHERS)),
-    "6.1 confidentiality": ("bookworm-6.1", "lockdown=confidentiality", (*LOCKED, READ, *OTHERS)),
-    "6.12 confidentiality": ("bookworm-6.12", "lockdown=confidentiality", (*LOCKED, READ, *OTHERS)),
+
+class Row(NamedTuple):
+    """A guest: which kernel, how locked (None: as Secure Boot has it), and what is tried."""
+
+    kernel: str
+    level: str | None
+    cells: tuple[Cell, ...]
+
+
+GUESTS: Final = {
+    "5.10 unlocked": Row("bullseye-5.10", "none", (*UNLOCKED, *OTHERS, MEMLOCK)),
+    "5.10 integrity": Row("bullseye-5.10", "integrity", (*LOCKED, READS, *OTHERS, MEMLOCK)),
+    "6.1 integrity": Row("bookworm-6.1", "integrity", (*LOCKED, READS, *OTHERS)),
+    "6.1 confidentiality": Row("bookworm-6.1", "confidentiality", (*LOCKED, READ, *OTHERS)),
+    "6.12 confidentiality": Row("bookworm-6.12", "confidentiality", (*LOCKED, READ, *OTHERS)),
+    "6.1 Secure Boot": Row("bookworm-6.1", None, (*LOCKED, READS, *OTHERS)),
 }
 
 
@@ -89,18 +104,21 @@ def row(request: pytest.FixtureRequest) -> str:
 def guest(row: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullGuest]:
     """A guest as locked as its row says."""
     need_full_lab()
-    name, append, _ = GUESTS[row]
+    name, level, _ = GUESTS[row]
     debian = kernel(name)
     assert debian
     work = tmp_path_factory.mktemp("why")
-    with FullGuest(debian, work, append=append, files=files(debian, work)) as running:
+    append = f"lockdown={level}" if level else ""
+    with FullGuest(
+        debian, work, secure_boot=not level, append=append, files=files(debian, work)
+    ) as running:
         running.sure(f"test ! -e {FILES}/msr.ko || insmod {FILES}/msr.ko")
         yield running
 
 
 def files(debian: Kernel, work: Path) -> dict[str, Path]:
     """What tries, a module whose signature is cut off, and the module that makes /dev/cpu/0/msr."""
-    found = {TRY.name: TRY}
+    found = {TRY.name: TRY, SCRIPT.name: SCRIPT}
     for name, target in (("dummy", "unsigned.ko"), ("msr", "msr.ko")):
         for path in debian.module_order([name]).values():
             content = module_bytes(path)
@@ -109,7 +127,7 @@ def files(debian: Kernel, work: Path) -> dict[str, Path]:
     return found
 
 
-def asked(guest: FullGuest, cell: Cell) -> dict[str, Any]:
+def answer_to(guest: FullGuest, cell: Cell) -> dict[str, Any]:
     """Run a cell under `why --`; the answer is the last line of stderr."""
     command = f"lockdown-watcher why -o json -- python3 {FILES}/{TRY.name} {cell.tried}"
     answer = guest.run(f"{cell.around} {command}", 60)
@@ -123,9 +141,9 @@ def test_the_right_cause_in_every_cell(
 ) -> None:
     """The verdict and the cause, cell by cell; lockdown is blamed nowhere else."""
     wrong = []
-    for cell in GUESTS[row][2]:
+    for cell in GUESTS[row].cells:
         guest.run("sleep 6; rmmod dummy")  # the kernel's limit is 10 lines in 5 s
-        found = asked(guest, cell)
+        found = answer_to(guest, cell)
         got = (found["verdict"], found.get("cause"))
         with capsys.disabled():
             print(f"why: {row:22}{cell.name:24}{got[0] or 'works':14}{got[1] or ''}")
@@ -135,17 +153,32 @@ def test_the_right_cause_in_every_cell(
 
 
 def test_the_status_agrees(guest: FullGuest, row: str) -> None:
-    """The level is what the command line asked for, and by it."""
+    """The level is what was asked for, and by it; Secure Boot asks for integrity."""
     found = json.loads(guest.sure("lockdown-watcher status -o json"))
-    level = GUESTS[row][1].partition("=")[2] or "none"
-    assert found["level"] == level
-    assert found["cause"] == ("command_line" if level != "none" else None)
+    level = GUESTS[row].level
+    assert found["level"] == (level or "integrity")
+    by = "command_line" if level else "efi_secure_boot"
+    assert found["cause"] == (by if level != "none" else None)
     assert found["contradictions"] == []
+
+
+def test_a_captured_tree_says_the_same(guest: FullGuest, row: str, tmp_path: Path) -> None:
+    """What the script copies of a guest gives elsewhere what `status` says in it.
+
+    Such trees, of these guests, are in tests/hosts; REFRESH=1 writes them anew.
+    """
+    tree = captured(guest, tmp_path)
+    there = json.loads(guest.sure("lockdown-watcher status -o json"))
+    here = status_object(inspect(str(tree)).with_log(boot_of_tree(str(tree))))
+    same = [name for name in there if name not in {"process", "log", "unseen"}]
+    assert {name: here[name] for name in same} == {name: there[name] for name in same}
+    if asked("REFRESH"):
+        keep(tree, row)
 
 
 def test_the_probe_agrees(guest: FullGuest, row: str) -> None:
     """The kernel's own answer: only confidentiality takes the read helper away."""
     found = json.loads(guest.sure("lockdown-watcher why --probe bpf -o json"))
-    confidential = "confidentiality" in GUESTS[row][1]
+    confidential = GUESTS[row].level == "confidentiality"
     assert found["verdict"] == ("lockdown" if confidential else "not_lockdown")
     assert found["confidence"] == "certain"
