@@ -364,4 +364,4 @@ def test_deliveries_retry_says_when(tmp_path: Path) -> None:
     outbox.settle([], [(outbox.waiting(1)[0], "no")], 2)
     outbox.close()
     said = run(*retry).stdout
-    assert said == b"1 events go to siem again when the daemon runs again\n"
+    assert said == b"to siem again: 1 event, when the daemon runs again\n"

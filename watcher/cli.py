@@ -18,6 +18,7 @@ from watcher.kinds import SEVERITIES, Severity
 from watcher.terminal import (
     Output,
     complain,
+    counted,
     epoch_us,
     journal_dir_option,
     namespace_option,
@@ -212,7 +213,7 @@ def rules_check(paths: tuple[str, ...]) -> int:
     told = [*unread, *map(str, faults)]
     for fault in told:
         complain(fault)
-    click.echo(f"{len(rules)} rules, {len(told)} faults")
+    click.echo(f"{counted(len(rules), 'rule')}, {counted(len(told), 'fault')}")
     return 2 if told else 0
 
 

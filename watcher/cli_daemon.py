@@ -13,6 +13,7 @@ import click
 from watcher.terminal import (
     Output,
     complain,
+    counted,
     epoch_us,
     output_option,
     verbose_option,
@@ -56,7 +57,7 @@ def config_check(chosen: str | None) -> int:
     _, faults = config.check(chosen, open_sinks=True)
     for fault in faults:
         complain(str(fault))
-    click.echo(f"{len(faults)} faults")
+    click.echo(counted(len(faults), "fault"))
     return 2 if faults else 0
 
 
@@ -148,7 +149,7 @@ def deliveries_retry(folder: Path, sink: str, chosen: str | None) -> None:
     if chosen:
         folder = service.state_folder(config.load(chosen))
     if count := store.try_again(folder, sink):
-        click.echo(f"{count} events go to {sink} again {_wake(store.daemon_pid(folder))}")
+        click.echo(f"to {sink} again: {counted(count, 'event')}, {_wake(store.daemon_pid(folder))}")
     else:
         click.echo(f"nothing was set aside for {sink}")
 

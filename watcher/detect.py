@@ -20,7 +20,7 @@ from watcher.event import (
     SecureBoot,
     rfc3339,
 )
-from watcher.gaps import GapMerger
+from watcher.gaps import GapMerger, told
 from watcher.kinds import Kind, Severity, gravest
 from watcher.lockdown import Finding, recognise
 from watcher.record import Gap, Host, Place, Record, Trust
@@ -233,7 +233,7 @@ def gap_event(gap: Gap) -> Event:
     """Give the event of a gap; its id is made of its bounds and kind, as no line bore it."""
     kind: Kind = "watch.gap"
     bounds = (gap.cause, str(gap.count), str(gap.from_us), str(gap.to_us), gap.detail)
-    lost = "Kernel lines" if gap.count is None else f"{gap.count} kernel lines"
+    title, advice = told(gap.cause, gap.count)
     return Event(
         id=_id(gap.host.boot_id or "", *bounds, kind),
         time=rfc3339(gap.to_us),
@@ -241,7 +241,7 @@ def gap_event(gap: Gap) -> Event:
         observed=rfc3339(gap.observed_us) or "",
         kind=kind,
         severity="medium",
-        title=f"{lost} may be missing" if gap.count is None else f"{lost} are missing",
+        title=title,
         message=gap.detail,
         gap=GapBounds(
             cause=gap.cause,
@@ -249,8 +249,7 @@ def gap_event(gap: Gap) -> Event:
             **{"from": rfc3339(gap.from_us)},
             to=rfc3339(gap.to_us),
         ),
-        advice="Denials may have happened in this stretch without an event. If it happens again,"
-        " find what floods the kernel log, or make the ring buffer larger (log_buf_len=).",
+        advice=advice,
         host=_host(gap.host),
         origin=_origin(gap.place, "kernel", None),
         warnings=gap.warnings,

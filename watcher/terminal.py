@@ -54,3 +54,8 @@ def epoch_us(text: str) -> int:
     from watcher import moment
 
     return moment.epoch_us(text, datetime.now().astimezone())
+
+
+def counted(number: int, noun: str) -> str:
+    """Give a number with its noun: 1 fault, 2 faults."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
