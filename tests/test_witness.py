@@ -18,9 +18,11 @@ from tests.parts import missing
 from watcher.diagnose.witnessed import Window, named, witnessed
 from watcher.posture import Denial, inspect
 from watcher.this_boot import boot_of_tree
+from watcher.witness import WORDS
 
 TREE = Path(__file__).parents[1]
 HOSTS = TREE / "tests/hosts"
+CORPUS = TREE / "tests/corpus"
 WHY = [sys.executable, "-m", "watcher", "why", "--"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(TREE)}
 
@@ -197,6 +199,35 @@ def host(name: str) -> object:
     """The posture of one of the trees."""
     root = str(HOSTS / name / "root")
     return inspect(root).with_log(boot_of_tree(root))
+
+
+def test_no_line_that_counts_is_passed_over() -> None:
+    """Lines are kept by a few words, since reading them all would be the command's time."""
+    kinds = {"lockdown.denied", "lockdown.suppressed", "module.signature", "kexec.signature"}
+    golden = [
+        json.loads(line)
+        for file in CORPUS.glob("*.jsonl")
+        for line in file.read_text().splitlines()
+    ]
+    told = [each["message"].encode() for each in golden if each["kind"] in kinds]
+    assert len(told) > 100
+    assert [text for text in told if not any(word in text for word in WORDS)] == []
+
+
+def test_a_line_about_a_signature_is_the_cause() -> None:
+    """Under Secure Boot IMA refuses before lockdown is asked; its line names no process."""
+    text = "ima: impossible to appraise a kernel image without a file descriptor"
+    signatures = (("kexec.signature", text),)
+    posture = host("debian-12-confidentiality")
+    found = witnessed(window("kexec", "-l", "x", signatures=signatures), posture).diagnosis  # type: ignore[arg-type]
+    assert found
+    assert (found.verdict, found.cause, found.confidence) == (
+        "not_lockdown", "image_signature", "certain",
+    )  # fmt: skip
+    assert text in next(each.evidence for each in found.causes if each.id == "image_signature")
+    assert found.notes[0].startswith("Lockdown comes next")
+    other = witnessed(window("bpftool", "prog", signatures=signatures), posture).diagnosis  # type: ignore[arg-type]
+    assert other is None or other.cause != "image_signature"
 
 
 def test_own_by_name_or_by_the_command_line() -> None:

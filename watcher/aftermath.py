@@ -36,6 +36,7 @@ def tell(seen: Seen, *, as_json: bool) -> None:
         succeeded=seen.succeeded,
         names=frozenset(seen.names),
         denials=tuple(log.denials),
+        signatures=tuple(log.signatures),
         suppressed=log.suppressed,
         lost=seen.lost + log.lost,
         unseen=log.unseen,

@@ -17,7 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-_WORDS: Final = (b"ockdown", b"ocked down", b" module", b"ignature", b"PEFILE", b"bpf")
+WORDS: Final = (
+    b"ockdown", b"ocked down", b" module", b"ignature", b"kexec", b"kernel image", b"PEFILE",
+    b"bpf",
+)  # fmt: skip
 """One of these stands in every line that is worth a closer look later."""
 
 READ_BYTES: Final = 16_384
@@ -251,6 +254,6 @@ class _Log:
         if self._next >= 0 and sequence > self._next:
             self._seen.lost += sequence - self._next
         self._next = sequence + 1
-        kernels = int(found[1]) < _USER and any(word in raw for word in _WORDS)
+        kernels = int(found[1]) < _USER and any(word in raw for word in WORDS)
         if kernels and len(self._seen.lines) < MOST_LINES:
             self._seen.lines.append(raw)

@@ -147,7 +147,7 @@ CAUSES: Final = {
         ),
         Cause(
             "module_key",
-            "the module's signature or its key",
+            "the module's signature or its key, or IMA's policy on it",
             judges.module_key,
             advice=(
                 (
@@ -166,7 +166,7 @@ CAUSES: Final = {
         ),
         Cause(
             "image_signature",
-            "the kernel image's signature",
+            "the kernel image's signature, or IMA's policy on it",
             judges.image_signature,
             advice=("Use kexec -s with an image signed by a key in UEFI's db or the MOK list.",),
         ),

@@ -170,8 +170,10 @@ def unprivileged_bpf(case: Case) -> Judged:
     if process.may("CAP_BPF", "CAP_SYS_ADMIN"):
         return Judged(False, "concerns only processes without CAP_BPF")
     if value is None:
+        # Somebody may have set it to 0, but then the kernel warns from then on, and few do.
         default = case.posture.kernel.built("BPF_UNPRIV_DEFAULT_OFF")
-        return Judged(None, f"not read; the kernel's own default is {2 if default else 'unknown'}")
+        known = "this kernel was built to start with 2" if default else "its default is unknown"
+        return Judged((default and process.uid != 0) or None, f"not read, but {known}")
     if value == 0:
         return Judged(False, "kernel.unprivileged_bpf_disabled is 0")
     if process.uid == 0:
@@ -264,6 +266,10 @@ def image_signature(case: Case) -> Judged:
     """The kernel image's signature, or IMA's policy."""
     if case.symptom.errno in ("ENOKEY", "ENODATA", "EACCES", "EKEYREJECTED"):
         return Judged(True, f"{case.symptom.errno} is the image's signature, or IMA's policy")
+    by_ima = case.posture.firmware.enforces and case.posture.kernel.built("IMA_ARCH_POLICY")
+    if by_ima and not case.symptom.errno:
+        words = "under Secure Boot IMA's policy is asked before lockdown: then it is EACCES"
+        return Judged(None, words)
     return Judged(False, "the signature would give ENOKEY, ENODATA or EACCES")
 
 

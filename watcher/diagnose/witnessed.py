@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from watcher.diagnose import Diagnosis, diagnose
 from watcher.diagnose.judges import Judged
-from watcher.diagnose.symptom import Symptom, Topic, of_reason, topic_of_program
+from watcher.diagnose.symptom import TOPICS, Symptom, Topic, of_reason, topic_of_program
 from watcher.posture import Denial, Posture
 
 BURST, BURST_US = 10, 5_000_000
@@ -22,13 +23,15 @@ _COMM = 15
 class Window:
     """What was seen while a command ran.
 
-    `unseen` says why the log could not be followed, or None; `lost` lines were overwritten.
+    `unseen` says why the log could not be followed, or None; `lost` lines were overwritten;
+    `signatures` are kind and text of what was said of modules and kernel images.
     """
 
     command: tuple[str, ...]
     succeeded: bool
     names: frozenset[str]
     denials: tuple[Denial, ...]
+    signatures: tuple[tuple[str, str], ...] = ()
     suppressed: int = 0
     lost: int = 0
     unseen: str | None = None
@@ -102,14 +105,35 @@ def _programs(window: Window) -> list[str]:
     return [word.rpartition("/")[2] for word in window.command] + sorted(window.names)
 
 
+_MEANWHILE: Final = "the kernel logged it while the command ran"
+
+
+def _signature(window: Window) -> str | None:
+    """Give the cause that a line about a signature tells of, unless the command is of other things.
+
+    Such a line names no process, and under Secure Boot comes from IMA, in place of lockdown's.
+    """
+    if not window.signatures:
+        return None
+    id_ = window.signatures[0][0].partition(".")[0]
+    topic = _topic(window)
+    if topic and topic.id != id_:
+        return None
+    return "module_key" if id_ == "module" else "image_signature"
+
+
 def _diagnosis(window: Window, posture: Posture, found: Witnessed) -> Diagnosis | None:
     if found.own:
-        own, words = found.own[0], "the kernel logged it while the command ran"
-        known = {"lockdown": Judged(True, f"{words}: {own.text}")}
+        own = found.own[0]
+        known = {"lockdown": Judged(True, f"{_MEANWHILE}: {own.text}")}
         return diagnose(of_reason(own.reason or ""), posture, known=known, proven="lockdown")
     if found.maybe:
         return diagnose(of_reason(found.maybe[0].reason or ""), posture)
     trouble = Symptom(" ".join(window.command)[:200], _topic(window))
+    if cause := _signature(window):
+        topic = TOPICS["module" if cause == "module_key" else "kexec"]
+        known = {cause: Judged(True, f"{_MEANWHILE}: {window.signatures[0][1]}")}
+        return diagnose(replace(trouble, topic=topic), posture, known=known, proven=cause)
     if found.earlier or found.hidden or not posture.kernel.has_levels:
         return diagnose(trouble, posture)
     # Since 5.4 every refusal is logged, or counted by the rate limit's own line.

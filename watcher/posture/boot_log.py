@@ -42,6 +42,7 @@ class BootLog:
     """What was read of a boot. `complete`: from its first line on; `source`: where, or None.
 
     Only lines that the kernel wrote, or that a text file holds, count; forged ones are counted.
+    `signatures` are kind and text of what was said of a module's or a kernel image's.
     """
 
     source: str | None = None
@@ -49,6 +50,7 @@ class BootLog:
     unseen: str | None = None
     announced: list[Announced] = field(default_factory=list)
     lifted: Announced | None = None
+    signatures: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=KEPT))
     secure_boot: SecureBootState | None = None
     confidential: bool = False
     denials: deque[Denial] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -72,6 +74,8 @@ class BootLog:
             self._deny(Denial(found.reason, found.comm, text, time_us, monotonic_us))
         elif found.kind == "lockdown.suppressed":
             self.suppressed += found.suppressed or 0
+        elif found.kind in _SIGNATURES:
+            self.signatures.append((found.kind, text))
         self.secure_boot = found.secure_boot or self.secure_boot
         if found.level == "confidentiality" and found.kind in _PROVES:
             self.confidential = True
@@ -98,5 +102,6 @@ class BootLog:
         return not any((each.monotonic_us or 0) > later for each in self.announced)
 
 
+_SIGNATURES: Final = frozenset({"module.signature", "kexec.signature"})
 _PROVES: Final = frozenset({"lockdown.denied", "lockdown.effect"})
 """Kinds of line that only a kernel as locked as their level writes."""

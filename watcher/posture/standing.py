@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from watcher.lockdown.causes import CauseId
-from watcher.posture.boot_log import BootLog
+from watcher.posture.boot_log import Announced, BootLog
 from watcher.posture.firmware import Firmware
 from watcher.posture.kernel import Kernel, Version
 
@@ -54,10 +54,17 @@ def standing(
         return Standing(level, level_from, since_us=since)
     if log.announced:
         last = log.announced[-1]
-        return Standing(level, level_from, last.cause, "log", last.time_us)
+        return Standing(level, level_from, last.cause, "log", _when(last, boot_us))
     cause = _inferred_cause(kernel, firmware, level)
     since = None if cause in (None, "securityfs") else boot_us
     return Standing(level, level_from, cause, "inferred" if cause else None, since)
+
+
+def _when(said: Announced, boot_us: int | None) -> int | None:
+    """Give when a line was written; by the kernel's clock where its log has no dates."""
+    if said.time_us is not None or boot_us is None or said.monotonic_us is None:
+        return said.time_us
+    return boot_us + said.monotonic_us
 
 
 # --- level
