@@ -12,7 +12,7 @@ STORY := scan -o human -v tests/corpus/story.txt
 # What is set up is kept by the interpreter's name: another Python wants a fresh start.
 READY := $(VENV)/.ready-$(notdir $(realpath $(shell command -v $(PYTHON) 2>/dev/null)))
 
-.PHONY: run demo test lint bench fuzz lab clean
+.PHONY: run demo test lint bench fuzz lab siem outage clean
 
 # Where no kernel log can be read (status 3, and it said why) the story is played instead.
 # Ctrl-C reaches the watcher by itself, though shells hide it from what runs beside them (env);
@@ -51,6 +51,15 @@ fuzz: $(READY)-fuzz
 lab: $(READY)-lab
 	FULL=$(FULL) REFRESH=$(REFRESH) $(BIN)/python -m pytest tests/lab $(ARGS)
 
+# Real receivers on loopback: Tenzir (HEC, _bulk, OTLP, syslog, Fluent Bit) and rsyslog.
+siem: $(READY)-siem
+	$(BIN)/python -m pytest tests/sinks $(ARGS)
+
+# The daemon killed 300 times, its receivers down or hung, its disk full or failing. Alone on
+# /dev/kmsg, as root.
+outage: $(READY)-siem
+	$(BIN)/python -m pytest tests/outage $(ARGS)
+
 $(READY): pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV)
 	@touch $@
@@ -65,6 +74,10 @@ $(READY)-fuzz: pyproject.toml .ci/setup
 
 $(READY)-lab: pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV) dev lab
+	@touch $(READY) $(READY)-dev $@
+
+$(READY)-siem: pyproject.toml .ci/setup
+	@.ci/setup $(PYTHON) $(VENV) dev siem
 	@touch $(READY) $(READY)-dev $@
 
 clean:

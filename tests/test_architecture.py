@@ -13,7 +13,17 @@ WATCHER = Path(__file__).parent.parent / "watcher"
 MODULES = sorted(WATCHER.rglob("*.py"))
 
 # Who may import what of this package. A name ending in "." stands for a folder.
-MIDDLE = ("kinds", "record", "provenance", "gaps", "lockdown.", "rules.", "event", "detect")
+MIDDLE = (
+    "kinds",
+    "record",
+    "provenance",
+    "gaps",
+    "lockdown.",
+    "rules.",
+    "event",
+    "detect",
+    "encodings.",
+)
 ALLOWED: dict[str, tuple[str, ...]] = {
     "kinds": (),
     "errors": (),
@@ -25,19 +35,51 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "rules.": ("kinds", "record", "provenance", "rules.", "detect"),
     "detect": ("kinds", "record", "gaps", "lockdown.", "rules.", "event"),
     "host": ("record",),
-    "posture": (),
+    "posture.": ("lockdown.", "posture."),
     "log": (),
     "moment": ("errors",),
     "pack": ("", "errors", "rules."),
     "sources.": ("errors", "host", "record", "provenance", "rules.prefilter", "sources."),
-    "sinks.": ("event", "kinds", "explain", "rules.", "sinks."),
+    "encodings.": ("", "kinds", "event", "encodings."),
+    "sinks.": ("", "errors", "event", "kinds", "encodings.", "sinks."),
+    "pages.": ("event", "kinds", "explain", "rules.", "sinks.plain", "sinks.console", "pages.",
+               "posture.", "diagnose.", "lockdown.", "boots", "store"),
+    "posture_events": ("detect", "event", "kinds", "posture.", "record"),
+    "diagnose.": ("diagnose.", "lockdown.", "posture."),
+    "this_boot": ("detect", "errors", "host", "posture.", "record", "rules.", "sources."),
     "explain": ("detect", "lockdown.", "sources.text"),
-    "choose": ("errors", "host", "follow", "rules.", "sources."),
+    "choose": ("errors", "feed", "host", "follow", "rules.", "sources."),
     "follow": ("detect", "event", "record"),
     "scan": ("errors", "host", "kinds", "detect", "event", "record", "rules.", "sources."),
-    "cli": ("", "errors", "kinds", "event", "choose", "detect", "follow", "log", "pack", "posture",
-            "scan", "explain", "moment", "sinks."),
-    "__main__": ("cli",),
+    "flood": ("event",),
+    "feed": ("detect", "errors", "event", "flood", "follow", "record", "rules."),
+    "faults": ("errors",),
+    "fleet": ("detect", "errors", "event", "feed", "host", "record", "rules.",
+              "sources.journal_header"),
+    "config": ("errors", "sinks."),
+    "store": ("errors", "event", "kinds"),
+    "outbox": ("store", "sinks.sink"),
+    "forwarder": ("host", "outbox", "sinks.sink"),
+    "daemon": ("config", "detect", "errors", "event", "faults", "feed", "follow", "forwarder",
+               "host", "kinds", "outbox", "posture_watch", "record", "rules.",
+               "sinks.sink", "store"),
+    "posture_watch": ("event", "host", "kinds", "posture.", "posture_events"),
+    "service": ("choose", "config", "daemon", "detect", "errors", "event", "faults", "feed",
+                "fleet", "follow", "host", "pack", "posture_watch", "record", "rules.",
+                "sources.journal_header", "store"),
+    "cli": ("", "errors", "kinds", "event", "choose", "detect", "follow", "log", "pack", "posture.",
+            "scan", "explain", "pages.", "sinks.plain", "terminal", "cli_daemon", "cli_machine"),
+    "terminal": ("event", "moment", "sinks.console", "sinks.plain"),
+    "cli_daemon": ("config", "event", "log", "pages.", "service", "store", "terminal"),
+    "cli_machine": ("aftermath", "boots", "diagnose.", "errors", "posture.", "probe", "report",
+                    "pages.", "terminal", "this_boot", "witness"),
+    "report": ("", "boots", "errors", "event", "host", "posture.", "pages."),
+    "witness": (),
+    "boots": ("lockdown.", "posture.", "record", "rules.", "sources.", "this_boot"),
+    "probe": ("diagnose.", "errors", "posture."),
+    "aftermath": ("detect", "diagnose.", "errors", "host", "posture.", "provenance", "record",
+                  "pages.", "sources.", "this_boot", "witness", "sinks.plain"),
+    "__main__": ("aftermath", "cli", "witness"),
     "": (),
 }  # fmt: skip
 IMPURE = {
@@ -48,6 +90,11 @@ IMPURE = {
 SHARED_BY_SOURCES = {
     "journal_files", "journal_entry", "journal_text", "kmsg_record", "frames", "frame_patterns",
     "stamps", "months",
+}  # fmt: skip
+# What sinks have in common, or one sink in more files than one.
+SHARED_BY_SINKS = {
+    "sink", "plain", "encoded", "network", "http_client", "http_deadline", "syslog_message",
+    "syslog_wire",
 }  # fmt: skip
 
 
@@ -110,10 +157,17 @@ def test_sources_know_no_other_source(file: Path) -> None:
     assert not strangers or own == "text", f"{own} imports {strangers}"
 
 
+@pytest.mark.parametrize("file", sorted(WATCHER.glob("sinks/*.py")), ids=name_of)
+def test_sinks_know_no_other_sink(file: Path) -> None:
+    """A sink imports what all share, never another sink."""
+    known = {name.removeprefix("sinks.") for name in ours(file) if name.startswith("sinks.")}
+    assert not known - SHARED_BY_SINKS
+
+
 def test_nothing_is_imported_that_start_up_would_feel() -> None:
-    """pySigma, structlog, re2 and zstandard are imported where needed, never at the top."""
-    slow = {"sigma", "structlog", "re2", "zstandard", "yaml"}
-    may = {"rules.parse", "rules.tree"}
+    """pySigma, structlog, re2, zstandard, httpcore2 are imported where needed, never at the top."""
+    slow = {"sigma", "structlog", "re2", "zstandard", "yaml", "httpcore2"}
+    may = {"rules.parse", "rules.tree", "sinks.http_deadline"}
     for file in MODULES:
         body = ast.parse(file.read_text()).body
         top = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -16,7 +16,10 @@ from typing import Any
 
 import pytest
 
+from tests.replay import events
 from watcher.event import json_schema
+from watcher.outbox import Outbox
+from watcher.store import Store
 
 OWN = Path(__file__).parent / "corpus"
 ROOT = Path(__file__).parent.parent
@@ -306,3 +309,59 @@ def test_help_has_an_example(args: str) -> None:
     done = run(*args.split(), "--help")
     assert done.returncode == 0
     assert b"lockdown-watcher " in done.stdout
+
+
+def test_an_error_about_a_file_names_it() -> None:
+    """Whatever goes wrong with a file: it was perhaps not writing that failed."""
+    code = (
+        "from pathlib import Path; from watcher import cli\n"
+        "cli.cli.command('broken')(lambda: Path('/no/such').read_text())\n"
+        "cli.main(['broken'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert done.stderr == b"lockdown-watcher: /no/such: No such file or directory\n"
+
+
+# --- the daemon's
+
+
+def test_the_daemon_tells_every_fault_before_it_begins(tmp_path: Path) -> None:
+    """Of all sinks at once; nothing is recorded before."""
+    file = tmp_path / "c.toml"
+    sink = '[[sink]]\nkind = "file"\nname = "{0}"\npath = "{1}/none/{0}"\n'
+    store = f'[store]\ndir = "{tmp_path}/state"\n'
+    file.write_text(store + sink.format("a", tmp_path) + sink.format("b", tmp_path))
+    done = run("daemon", "--config", str(file))
+    assert done.returncode == 2
+    told = done.stderr.decode().splitlines()
+    assert [line.partition(": sink ")[2][:7] for line in told] == ["a: path", "b: path"]
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_config_file_that_is_not_there(tmp_path: Path) -> None:
+    """Named by the option or by the variable, it must exist."""
+    gone = str(tmp_path / "gone.toml")
+    for done in (
+        run("config", "check", "--config", gone),
+        run("config", "check", env={"LOCKDOWN_WATCHER_CONFIG": gone}),
+        run("config", "show", env={"LOCKDOWN_WATCHER_CONFIG": gone}),
+    ):
+        assert done.returncode == 2
+        assert f"{gone}: no such file" in done.stderr.decode()
+
+
+def test_deliveries_retry_says_when(tmp_path: Path) -> None:
+    """Nothing set aside; no daemon runs."""
+    file = tmp_path / "c.toml"
+    file.write_text(f'[store]\ndir = "{tmp_path}"\n')
+    with Store(tmp_path) as store:
+        store.keep_sinks(["siem"])
+        store.commit(events(1), {}, 1)
+    retry = ("deliveries", "retry", "siem", "--config", str(file))
+    assert run(*retry).stdout == b"nothing was set aside for siem\n"
+    outbox = Outbox(tmp_path / "events.sqlite3", "siem", 0)
+    outbox.settle([], [(outbox.waiting(1)[0], "no")], 2)
+    outbox.close()
+    said = run(*retry).stdout
+    assert said == b"to siem again: 1 event, when the daemon runs again\n"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from watcher.detect import Detector
+from watcher.detect import Detector, gap_event
 from watcher.event import Event
 from watcher.pack import load_pack
 from watcher.provenance import trust_of, whole_text
@@ -152,6 +152,22 @@ def test_an_uncounted_gap_makes_no_number_up(pack: Pack) -> None:
     event = one(detector.flush())
     assert event.gap is not None
     assert event.gap.count is None
+
+
+@pytest.mark.parametrize(
+    ("cause", "title", "advice"),
+    [
+        ("kmsg_overrun", "7 kernel lines are missing", "log_buf_len="),
+        ("journal_vacuumed", "7 kernel lines are missing", "SystemMaxUse="),
+        ("backlog_dropped", "7 events are missing", "lockdown-watcher deliveries"),
+        ("store_damaged", "7 events are missing", "read again"),
+    ],
+)
+def test_a_gap_says_what_is_missing_and_what_to_do(cause: str, title: str, advice: str) -> None:
+    """An event that a sink never got is no kernel line, and a larger ring buffer mends no disk."""
+    event = gap_event(gap(7, 0, 1, cause))
+    assert event.title == title
+    assert advice in event.advice
 
 
 def test_a_gap_is_told_before_the_lines_after_it(pack: Pack) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Final, Literal
 
 from watcher.errors import SourceError
+from watcher.feed import Source as Resumable
 from watcher.follow import Source
-from watcher.host import this_host
+from watcher.host import now_us, this_host
 from watcher.rules import Pack
 
-SourceKind = Literal["auto", "journal", "kmsg"]
+SourceKind = Literal["auto", "both", "journal", "kmsg"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,95 @@ class Wish:
     directory: str | None = None
     namespace: str | None = None
     since: int | Literal["boot", "now"] = "boot"
+
+
+RECOVERED_US: Final = 7 * 86_400_000_000
+"""How far back a journal is read that no place is known of, or no longer."""
+
+Places = Mapping[str, str | None]
+
+
+def followed(
+    wish: Wish, pack: Pack, places: Places, *, recover: bool = False
+) -> tuple[list[Resumable], str]:
+    """Open the logs that a daemon follows, each where `places` (by name) says it stopped.
+
+    Both where both can be read: /dev/kmsg tells first and knows who wrote a line, the journal
+    knows the past. Raises SourceError if nothing can be read, or not all that was asked for.
+    """
+    found: list[Resumable] = []
+    said: list[str] = []
+    for name in wanted(wish):
+        try:
+            if name == "journal":
+                found.append(_followed_journal(wish, pack, places.get(name), recover=recover))
+            else:
+                found.insert(0, followed_kmsg(pack, places.get(name), covered=bool(found)))
+        except SourceError as error:
+            if wish.kind != "auto" or wish.namespace:
+                raise
+            said.append(str(error))
+    if not found:
+        raise SourceError("no kernel log can be read here: " + "; ".join(said))
+    names = " and ".join(each.name for each in found)
+    return found, "; ".join([f"reading {names}", *said])
+
+
+def wanted(wish: Wish) -> tuple[str, ...]:
+    """Give the names of the logs that a daemon is to follow."""
+    return ("journal",) if wish.directory or wish.namespace else _READ[wish.kind]
+
+
+_READ: Final[Mapping[str, tuple[str, ...]]] = {
+    # The journal is opened first: where it is read, /dev/kmsg need not tell what the ring lost.
+    "auto": ("journal", "kmsg"),
+    "both": ("journal", "kmsg"),
+    "journal": ("journal",),
+    "kmsg": ("kmsg",),
+}
+
+
+def _followed_journal(wish: Wish, pack: Pack, after: str | None, *, recover: bool) -> Resumable:
+    from watcher.sources.journal import JournalSource, Span
+    from watcher.sources.journal_entry import MISSED
+    from watcher.sources.journal_files import Where
+
+    unseen = None if wish.namespace else _journal_unseen()
+    if unseen and wish.kind == "auto":
+        raise SourceError(unseen)
+    since = now_us() - RECOVERED_US if recover else None
+    boot = None if recover else this_host().boot_id
+    # From the start of this boot; once there is a place to go on from, every boot after it.
+    span = Span(after=after) if after else Span(boot_id=boot, since_us=since)
+    return JournalSource(pack.prefilter(MISSED), Where(namespace=wish.namespace), span)
+
+
+def followed_kmsg(pack: Pack, after: str | None, *, covered: bool = False) -> Resumable:
+    """Open /dev/kmsg to go on `after` a place; `covered`: the journal is read too."""
+    from watcher.sources.kmsg import KmsgSource
+
+    return KmsgSource(pack.prefilter(), after=after, covered=covered)
+
+
+def followed_file(pack: Pack, file: str, after: str | None, since_us: int) -> Resumable:
+    """Open one journal file to go on `after` a place, or from `since_us` where none is known."""
+    from watcher.sources.journal import JournalSource, Span
+    from watcher.sources.journal_entry import MISSED
+    from watcher.sources.journal_files import Where
+
+    span = Span(after=after, since_us=since_us)
+    return JournalSource(pack.prefilter(MISSED), Where(files=(file,)), span)
+
+
+def folders(wish: Wish) -> list[Path]:
+    """Give where the files of a journal lie. Raises SourceError if there is no such folder."""
+    from watcher.sources.journal_files import own_folders
+
+    asked = [Path(wish.directory)] if wish.directory else own_folders(wish.namespace)
+    found = [folder for folder in asked if folder.is_dir()]
+    if not found:
+        raise SourceError(f"{asked[0]}: no such folder")
+    return found
 
 
 def live(wish: Wish, pack: Pack) -> tuple[Source, str]:

@@ -7,30 +7,31 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import click
 
-from watcher import __version__
+from watcher import __version__, cli_daemon, cli_machine
 from watcher.errors import SourceError, WatcherError
 from watcher.kinds import SEVERITIES, Severity
+from watcher.terminal import (
+    Output,
+    complain,
+    counted,
+    epoch_us,
+    journal_dir_option,
+    namespace_option,
+    output_option,
+    verbose_option,
+    wants_json,
+    writer,
+)
 
 if TYPE_CHECKING:
     from watcher.event import Event
 
-Output = Literal["human", "json"]
 _SOURCES = ("auto", "journal", "kmsg")
-_output = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(get_args(Output)),
-    help="human: for people (the default on a terminal); json: JSON Lines (the default in a pipe).",
-)
-_verbose = click.option("-v", "--verbose", is_flag=True, help="The whole explanation.")
-_journal_dir = click.option("--journal-dir", metavar="DIR", help="A directory of journal files.")
-_namespace = click.option("--namespace", metavar="NS", help="A journal namespace.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,17 +43,19 @@ def cli() -> None:
     lockdown-watcher watch                 follow the kernel log
     lockdown-watcher scan dmesg.txt        look through a saved log
     lockdown-watcher explain hibernation   what a reason, a line or an error means
+    lockdown-watcher status                how this machine stands
+    lockdown-watcher why bpf               is it lockdown, or what else
     """
 
 
 @cli.command()
 @click.option("--source", "kind", type=click.Choice(_SOURCES), default="auto",
               show_default=True, help="auto: the journal, else kmsg.")  # fmt: skip
-@_journal_dir
-@_namespace
+@journal_dir_option
+@namespace_option
 @click.option("--since", default="boot", show_default=True, metavar="boot|now|TIME")
-@_output
-@_verbose
+@output_option
+@verbose_option
 def watch(  # noqa: PLR0913 - one parameter an option
     kind: str,
     journal_dir: str | None,
@@ -73,7 +76,7 @@ def watch(  # noqa: PLR0913 - one parameter an option
     from watcher.pack import load_pack
 
     pack = load_pack()
-    start = since if since in ("boot", "now") else _epoch_us(since)
+    start = since if since in ("boot", "now") else epoch_us(since)
     wish = choose.Wish(kind, journal_dir, namespace, start)  # type: ignore[arg-type]
     source, why = choose.live(wish, pack)
     said = log.logger()
@@ -82,21 +85,21 @@ def watch(  # noqa: PLR0913 - one parameter an option
         said.info(f"{why}; {posture.inspect()}")
         if sys.stderr.isatty():
             said.info("silence is normal; make demo plays a story; Ctrl-C ends")
-        write = _writer(output, verbose=verbose)
+        write = writer(output, verbose=verbose)
         follow(source, Detector(pack), write, drained=sys.stdout.flush, stop=stop)
 
 
 @cli.command()
 @click.argument("files", nargs=-1, metavar="[FILE... | -]")
-@_journal_dir
-@_namespace
+@journal_dir_option
+@namespace_option
 @click.option("--boot", default="all", show_default=True, metavar="ID|0|-1|all",
               help="One boot of the journal: 0 is the last one in it.")  # fmt: skip
 @click.option("--since", metavar="TIME", help="From here on: 2026-11-23, 18:00, -2h, ...")
 @click.option("--until", metavar="TIME", help="Up to here.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 if such an event was found.")
-@_output
-@_verbose
+@output_option
+@verbose_option
 def scan(  # noqa: PLR0913, PLR0917
     files: tuple[str, ...],
     journal_dir: str | None,
@@ -124,18 +127,18 @@ def scan(  # noqa: PLR0913, PLR0917
         raise click.UsageError("--journal-dir and --namespace exclude each other")
     if files and (journal_dir or namespace):
         raise click.UsageError("FILE and --journal-dir or --namespace exclude each other")
-    bounds = [None if each is None else _epoch_us(each) for each in (since, until)]
+    bounds = [None if each is None else epoch_us(each) for each in (since, until)]
     if None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
         raise click.UsageError(f"--since {since} is later than --until {until}")
     extent = scanning.Extent(files, journal_dir, namespace, boot, *bounds)
     tally = scanning.Tally()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        write = _writer(output, verbose=verbose)
+        write = writer(output, verbose=verbose)
         scanning.scan(extent, load_pack(), _unheard(write) if fail_on else write, tally)
     except KeyboardInterrupt:
         sys.stdout.flush()
-        _complain(f"stopped after {tally.lines:,} lines; the rest was not read")
+        complain(f"stopped after {tally.lines:,} lines; the rest was not read")
         return 130
     return _outcome(tally.lines, tally.events, tally.failures, files) or int(
         fail_on is not None and tally.reaches(fail_on)
@@ -144,17 +147,17 @@ def scan(  # noqa: PLR0913, PLR0917
 
 def _outcome(lines: int, events: int, failures: list[str], files: tuple[str, ...]) -> int:
     for failure in failures:
-        _complain(failure)
+        complain(failure)
     unseen = not lines and not files  # a journal without one kernel entry is worth a word
     if not events and not failures and (unseen or sys.stdout.isatty()):
         what = "lines" if files else "kernel entries"
-        _complain(f"nothing about lockdown in {lines:,} {what}")
+        complain(f"nothing about lockdown in {lines:,} {what}")
     return SourceError.exit_status if failures else 0
 
 
 @cli.command()
 @click.argument("text", nargs=-1, required=True)
-@_output
+@output_option
 def explain(text: tuple[str, ...], output: Output | None) -> int:
     """Explain a kernel line, a reason, or what a program printed.
 
@@ -163,16 +166,16 @@ def explain(text: tuple[str, ...], output: Output | None) -> int:
               lockdown-watcher explain "Key was rejected by service"
     """
     from watcher import explain as explaining
-    from watcher.sinks import explanation
+    from watcher.pages import explanation
 
     words = " ".join(text)
     found = explaining.explain(words)
     if found is None:
         near = explaining.nearest(words)
         hint = f"did you mean {' or '.join(near)}?" if near else "try a kernel line or a reason"
-        _complain(f"nothing is known about this text; {hint}")
+        complain(f"nothing is known about this text; {hint}")
         return 1
-    click.echo(explanation.render(found, as_json=_wants_json(output)))
+    click.echo(explanation.render(found, as_json=wants_json(output)))
     return 0
 
 
@@ -182,7 +185,7 @@ def rules() -> None:
 
 
 @rules.command("list")
-@_output
+@output_option
 def rules_list(output: Output | None) -> None:
     """List the rules that run.
 
@@ -190,9 +193,9 @@ def rules_list(output: Output | None) -> None:
     Example: lockdown-watcher rules list
     """
     from watcher.pack import load_pack
-    from watcher.sinks import rule_table
+    from watcher.pages import rule_table
 
-    click.echo(rule_table.render(load_pack(), as_json=_wants_json(output)))
+    click.echo(rule_table.render(load_pack(), as_json=wants_json(output)))
 
 
 @rules.command("check")
@@ -209,8 +212,8 @@ def rules_check(paths: tuple[str, ...]) -> int:
     rules, faults = pack.check(texts)
     told = [*unread, *map(str, faults)]
     for fault in told:
-        _complain(fault)
-    click.echo(f"{len(rules)} rules, {len(told)} faults")
+        complain(fault)
+    click.echo(f"{counted(len(rules), 'rule')}, {counted(len(told), 'fault')}")
     return 2 if told else 0
 
 
@@ -228,20 +231,11 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
+for _command in (*cli_daemon.COMMANDS, *cli_machine.COMMANDS):
+    cli.add_command(_command)
+
+
 # --- shared
-
-
-def _wants_json(output: Output | None) -> bool:
-    return output == "json" if output else not sys.stdout.isatty()
-
-
-def _writer(output: Output | None, *, verbose: bool) -> Callable[[Event], None]:
-    from watcher.sinks.console import Console, JsonLines
-
-    if _wants_json(output):
-        return JsonLines(sys.stdout).write
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    return Console(sys.stdout, colour=colour, verbose=verbose).write
 
 
 def _unheard(write: Callable[[Event], None]) -> Callable[[Event], None]:
@@ -256,36 +250,27 @@ def _unheard(write: Callable[[Event], None]) -> Callable[[Event], None]:
     return unheard
 
 
-def _epoch_us(text: str) -> int:
-    from watcher.moment import epoch_us
-
-    return epoch_us(text, datetime.now().astimezone())
-
-
-def _complain(text: str) -> None:
-    from watcher.sinks.plain import plain
-
-    click.echo(f"lockdown-watcher: {plain(text)}", err=True)
-
-
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def main() -> None:
-    """Run the command line and exit: 0 done, 1 no or found, 2 usage, 3 a source is unreadable."""
+def main(arguments: list[str] | None = None, command: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 no or found, 2 usage, 3 a source is unreadable.
+
+    `command` is what stood behind `why --`.
+    """
     _open_closed_streams()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        status = _run()
+        status = _run(arguments, command)
         sys.stdout.flush()
     except BrokenPipeError:
         _hang_up()
         status = 0
     except OSError as error:
         _hang_up()
-        _complain(f"cannot write: {error.strerror}")
+        complain(f"{error.filename or 'cannot write'}: {error.strerror}")
         status = 1
     gc.freeze()  # nothing is worth collecting at the end (__main__.py)
     sys.exit(status)
@@ -304,9 +289,10 @@ def _open_closed_streams() -> None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
 
 
-def _run() -> int:
+def _run(arguments: list[str] | None, command: list[str] | None) -> int:
     try:
-        return int(cli.main(prog_name="lockdown-watcher", standalone_mode=False) or 0)
+        done = cli.main(arguments, prog_name="lockdown-watcher", standalone_mode=False, obj=command)
+        return int(done or 0)
     except click.ClickException as error:
         error.show()
         return 2
@@ -316,5 +302,5 @@ def _run() -> int:
         return 130
     except WatcherError as error:
         for line in str(error).splitlines():
-            _complain(line)
+            complain(line)
         return error.exit_status

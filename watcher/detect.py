@@ -20,7 +20,7 @@ from watcher.event import (
     SecureBoot,
     rfc3339,
 )
-from watcher.gaps import GapMerger
+from watcher.gaps import GapMerger, told
 from watcher.kinds import Kind, Severity, gravest
 from watcher.lockdown import Finding, recognise
 from watcher.record import Gap, Host, Place, Record, Trust
@@ -29,22 +29,34 @@ from watcher.rules.rule import Pack, Rule
 NAMESPACE: Final = uuid.UUID("5c0f9bd4-6a5b-5f0e-9c43-0f5f0a4c7a11")
 """Of all event ids; never changes, or the same line would be two events."""
 
-REMEMBERED: Final = 65_536
+REMEMBERED: Final = 16_384
 """Lines whose ordinal is kept: more equal lines than this never share a microsecond."""
+
+
+Ordinals = list[tuple[str, str, str, int]]
+"""Boot, stamp and text of lines, and the number of the last that were equal so far."""
 
 
 class Detector:
     """Turns records of one source into events; remembers what it needs to number equal lines."""
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, ordinals: Ordinals | None = None) -> None:
         self._pack = pack
         self._gaps = GapMerger()
-        self._ordinals = _Ordinals()
+        self._ordinals = _Ordinals(ordinals or [])
 
     @property
     def holds_back(self) -> bool:
         """Tell whether a gap waits for one that adjoins it; `flush` gives it."""
         return self._gaps.waiting
+
+    def use(self, pack: Pack) -> None:
+        """Go on with other rules."""
+        self._pack = pack
+
+    def ordinals(self) -> Ordinals:
+        """Give the numbers of the newest lines, for a Detector that goes on from here."""
+        return self._ordinals.newest()
 
     def events(self, item: Record | Gap) -> Iterator[Event]:
         """Give the events of one record or gap; a gap waits for those that adjoin it."""
@@ -127,11 +139,26 @@ def _stamp(record: Record) -> str:
     return " ".join("" if part is None else str(part) for part in parts)
 
 
+_NEWEST: Final = 256
+"""Different lines of one microsecond that a restart remembers."""
+
+
 class _Ordinals:
     """Number equal lines of the same microsecond from 0; forgets the oldest beyond a bound."""
 
-    def __init__(self) -> None:
-        self._last: OrderedDict[_LineKey, int] = OrderedDict()
+    def __init__(self, known: Ordinals) -> None:
+        self._last: OrderedDict[_LineKey, int] = OrderedDict(
+            ((boot, stamp, text), ordinal) for boot, stamp, text, ordinal in known
+        )
+
+    def newest(self) -> Ordinals:
+        """Give those of the newest microsecond: a restart may fall between two equal lines."""
+        found: Ordinals = []
+        for key in reversed(self._last):
+            if len(found) == _NEWEST or (found and key[:2] != tuple(found[0][:2])):
+                break
+            found.append((*key, self._last[key]))
+        return found[::-1]
 
     def next(self, key: _LineKey) -> int:
         ordinal = self._last.pop(key, -1) + 1
@@ -206,7 +233,7 @@ def gap_event(gap: Gap) -> Event:
     """Give the event of a gap; its id is made of its bounds and kind, as no line bore it."""
     kind: Kind = "watch.gap"
     bounds = (gap.cause, str(gap.count), str(gap.from_us), str(gap.to_us), gap.detail)
-    lost = "Kernel lines" if gap.count is None else f"{gap.count} kernel lines"
+    title, advice = told(gap.cause, gap.count)
     return Event(
         id=_id(gap.host.boot_id or "", *bounds, kind),
         time=rfc3339(gap.to_us),
@@ -214,7 +241,7 @@ def gap_event(gap: Gap) -> Event:
         observed=rfc3339(gap.observed_us) or "",
         kind=kind,
         severity="medium",
-        title=f"{lost} may be missing" if gap.count is None else f"{lost} are missing",
+        title=title,
         message=gap.detail,
         gap=GapBounds(
             cause=gap.cause,
@@ -222,8 +249,7 @@ def gap_event(gap: Gap) -> Event:
             **{"from": rfc3339(gap.from_us)},
             to=rfc3339(gap.to_us),
         ),
-        advice="Denials may have happened in this stretch without an event. If it happens again,"
-        " find what floods the kernel log, or make the ring buffer larger (log_buf_len=).",
+        advice=advice,
         host=_host(gap.host),
         origin=_origin(gap.place, "kernel", None),
         warnings=gap.warnings,

@@ -24,3 +24,9 @@ class SourceError(WatcherError):
     """The machine's: a log cannot be read."""
 
     exit_status = 3
+
+
+class StoreError(WatcherError):
+    """The store's: its file cannot be used."""
+
+    exit_status = 3

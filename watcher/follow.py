@@ -42,10 +42,15 @@ Write = Callable[[Event], None]
 
 
 class Stop:
-    """SIGINT and SIGTERM as a flag that also wakes a sleeping selector (set_wakeup_fd)."""
+    """SIGINT and SIGTERM as a flag that also wakes a sleeping selector (set_wakeup_fd).
+
+    Other threads wake it by `ring`, and SIGHUP does, which sets `reload`.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self.requested_s = float("inf")
+        self.reload = False
         self.socket, self._ring = socket.socketpair()
         self._before: list[tuple[signal.Signals, object]] = []
 
@@ -64,8 +69,27 @@ class Stop:
         self.socket.close()
         self._ring.close()
 
+    def on_reload(self) -> None:
+        """Have SIGHUP set `reload` from now on, which would else end the process."""
+        self._before.append((signal.SIGHUP, signal.signal(signal.SIGHUP, self._reload)))
+
+    def ring(self) -> None:
+        """Wake the loop; any thread may."""
+        with contextlib.suppress(OSError):  # full: it is awake anyway; closed: it has ended
+            self._ring.send(b"\0")
+
+    def heard(self) -> None:
+        """Forget all rings so far."""
+        with contextlib.suppress(BlockingIOError):
+            while self.socket.recv(4096):
+                pass
+
     def _request(self, _number: int, _frame: FrameType | None) -> None:
         self.requested = True
+        self.requested_s = time.monotonic()
+
+    def _reload(self, _number: int, _frame: FrameType | None) -> None:
+        self.reload = True
 
 
 def follow(

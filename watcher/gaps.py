@@ -6,6 +6,7 @@ of 56,477 lines, measured on systemd 252).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -13,6 +14,36 @@ from watcher.record import Gap
 
 ADJACENT_US: Final = 5_000_000
 """Gaps of one cause no further apart than this are one."""
+
+_FLOODED: Final = (
+    "Denials may have happened in this stretch without an event. If it happens again,"
+    " find what floods the kernel log, or make the ring buffer larger (log_buf_len=)."
+)
+_ADVICE: Final[Mapping[str, str]] = {
+    "journal_vacuumed": "Denials may have happened in this stretch without an event. If it happens"
+    " again, let journald keep more (SystemMaxUse=, MaxRetentionSec= in journald.conf), or let this"
+    " program run all the time.",
+    "journal_damaged": "What such a file held cannot be read, and may have been a denial."
+    " journalctl --verify tells more; a machine that lost power, a full disk or failing storage"
+    " leave such files.",
+    "journal_not_permitted": "What such a file holds is not seen. Run this as root, or as a member"
+    " of the group systemd-journal.",
+    "store_damaged": "The journal is read again as far back as it goes within a week, and sinks may"
+    " get again, with the same id, what they had. A machine that lost power, a full disk or failing"
+    " storage leave such a file; it was kept beside the new one.",
+    "backlog_dropped": "A sink did not take its events for so long that the store was full. See"
+    " `lockdown-watcher deliveries`; mend that sink, or raise max_mb. What is in the store still"
+    " comes.",
+}
+
+
+def told(cause: str, count: int | None) -> tuple[str, str]:
+    """Give what is missing, as a title, and what to do about it."""
+    what = "events" if cause in {"store_damaged", "backlog_dropped"} else "kernel lines"
+    advice = _ADVICE.get(cause, _FLOODED)
+    if count is None:
+        return f"{what.capitalize()} may be missing", advice
+    return f"{count} {what} are missing", advice
 
 
 class GapMerger:

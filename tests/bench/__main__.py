@@ -16,8 +16,10 @@ from pathlib import Path
 
 from tests.bench import (
     at_rest,
+    deliver,
     journal_scan,
     kmsg_ring,
+    latency,
     machine,
     prefilter,
     startup,
@@ -33,6 +35,8 @@ BENCHES: dict[str, tuple[str, Callable[[Setting], str]]] = {
     "kmsg": (kmsg_ring.TITLE, kmsg_ring.measure),
     "rest": (at_rest.TITLE, at_rest.measure),
     "prefilter": (prefilter.TITLE, prefilter.measure),
+    "deliver": (deliver.TITLE, deliver.measure),
+    "latency": (latency.TITLE, latency.measure),
 }
 _HEAD = """\
 # Measurements

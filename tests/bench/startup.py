@@ -34,6 +34,9 @@ def measure(setting: Setting) -> str:
         ours("scan", str(file), "-o", "json", name="scan of three lines"),
         ours("explain", "hibernation", name="explain hibernation"),
         ours("--help", name="--help"),
+        ours("status", "-o", "json", name="status"),
+        ours("why", "-o", "json", "bpf", name="why bpf"),
+        ours("why", "--", "true", name="why -- true"),
         Program("python -c pass", (sys.executable, "-c", "pass"), nothing),
         Program("grep of the same lines", ("grep", "-c", "Lockdown:", str(file)), lines),
     ]

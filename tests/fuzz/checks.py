@@ -17,12 +17,12 @@ from watcher.explain import explain
 from watcher.lockdown import MAX_TEXT, WORDINGS, Finding, recognise
 from watcher.pack import check as check_pack
 from watcher.pack import load_pack
+from watcher.pages.explanation import render
 from watcher.provenance import trust_of
 from watcher.record import Host, Place, Record
 from watcher.rules.examples import example_record
 from watcher.rules.rule import Pack, compile_rule
 from watcher.sinks.console import Console, JsonLines
-from watcher.sinks.explanation import render
 from watcher.sources.frames import unframe
 from watcher.sources.kmsg_record import parse_record
 from watcher.sources.text import TextSource, record_of_line

@@ -122,7 +122,7 @@ def unlimited_kmsg() -> Iterator[Callable[..., None]]:
         RATE.write_text(before, "ascii")
 
 
-_DENIED: Final = """
+DENIED: Final = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
 if libc.unshare(0x20000) or libc.mount(b"none", b"/", None, 0x44000, None):
@@ -144,7 +144,7 @@ def provoke_denial(comm: str) -> bool:
     # Opened to read only, in a mount namespace of its own: nothing changes even where it is
     # not refused.
     done = subprocess.run(
-        [sys.executable, "-c", _DENIED, comm], check=False, capture_output=True, text=True
+        [sys.executable, "-c", DENIED, comm], check=False, capture_output=True, text=True
     )
     if done.returncode not in (0, 7):
         missing(f"debugfs, to provoke a denial ({done.stderr.strip()[-200:]})")

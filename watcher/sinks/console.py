@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import IO, Final
+from io import StringIO
+from typing import IO, Any, Final, Literal
 
 import click
+from pydantic import Field
 
 from watcher.event import Event
 from watcher.kinds import Severity
+from watcher.sinks.encoded import deliver_encoded
 from watcher.sinks.plain import plain
+from watcher.sinks.sink import Delivered, Parcel, Retry, SinkOptions, Verdict
 
 _COLOURS: Final[dict[Severity, dict[str, object]]] = {
     "informational": {"fg": "cyan"},
@@ -143,3 +149,65 @@ def _place(event: Event) -> str:
     if origin.seq is not None:
         where = f"{where}, record {origin.seq}"
     return where if origin.cursor is None else f"{where}, cursor {origin.cursor}"
+
+
+# --- as a sink of the daemon
+
+
+class Options(SinkOptions):
+    """Events on standard output, which a container's runtime or systemd collects."""
+
+    kind: Literal["console"]
+    output: Literal["human", "json"] = Field(
+        default="json", description="json: JSON Lines; human: for people"
+    )
+
+
+def open_sink(options: Options) -> ConsoleSink:
+    """Make the sink."""
+    return ConsoleSink(options, sys.stdout.fileno())
+
+
+class ConsoleSink:
+    """Writes batches to a descriptor, past Python's buffer: that would keep what failed."""
+
+    def __init__(self, options: Options, fd: int) -> None:
+        self._human = options.output == "human"
+        self._fd = fd
+        self._torn = False
+
+    def deliver(self, batch: Sequence[Parcel]) -> list[Verdict]:
+        """Write the batch; give a verdict for each event."""
+        return deliver_encoded(batch, _for_people if self._human else _checked, self._send)
+
+    def close(self) -> None:
+        """The descriptor is not ours to close."""
+
+    def _send(self, batch: Sequence[Parcel], texts: Sequence[str]) -> list[Verdict]:
+        sent: list[Verdict] = []
+        try:
+            for parcel, text in zip(batch, texts, strict=True):
+                self._write((text if self._human else f"{parcel.line}\n").encode())
+                sent.append(Delivered())
+        except OSError as error:
+            failed = Retry(f"standard output: {error.strerror}")
+            return [*sent, *[failed] * (len(batch) - len(sent))]
+        return sent
+
+    def _write(self, data: bytes) -> None:
+        """Write the whole event. One that was torn before stands on a line of its own."""
+        view = memoryview(b"\n" + data if self._torn else data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+            self._torn = bool(view)
+
+
+def _checked(event: Mapping[str, Any]) -> str:
+    """Refuse what is no event; its line goes out as it is."""
+    return str(event["id"])
+
+
+def _for_people(event: Mapping[str, Any]) -> str:
+    text = StringIO()
+    Console(text, colour=False).write(Event.model_validate(event))
+    return text.getvalue()

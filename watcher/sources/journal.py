@@ -16,7 +16,7 @@ from watcher.errors import SourceError
 from watcher.host import now_us, this_host
 from watcher.record import Gap, Host, Place, Record
 from watcher.rules.prefilter import Prefilter
-from watcher.sources.journal_entry import FIELD_BYTES, MISSED_ID, read_entry
+from watcher.sources.journal_entry import FIELD_BYTES, MISSED, MISSED_ID, read_entry
 from watcher.sources.journal_files import (
     DAMAGED,
     Where,
@@ -25,6 +25,7 @@ from watcher.sources.journal_files import (
     left_out,
     open_reader,
     why,
+    written_us,
 )
 
 BATCH: Final = 8192
@@ -51,7 +52,8 @@ through the newest file again at every entry."""
 class Span:
     """Which part of it: a boot (None: all of them), from and to Epoch microseconds.
 
-    `past`: it is read once, and what comes later is not waited for.
+    `past`: it is read once, and what comes later is not waited for. `after`: a `position` of an
+    earlier source, from which to go on; `since_us` counts where it is of no use any more.
     """
 
     boot_id: str | None = None
@@ -59,12 +61,14 @@ class Span:
     until_us: int | None = None
     only_new: bool = False
     past: bool = False
+    after: str | None = None
 
 
 class JournalSource:
     """Reads a journal, past and live. Raises SourceError where it cannot be read."""
 
     name = "journal"
+    also: tuple[bytes, ...] = (MISSED,)
 
     def __init__(
         self,
@@ -84,6 +88,18 @@ class JournalSource:
         if self._span.boot_id and not self._span.past:
             self._pending += self._beginning_gone()
         self._seek(self._reader)
+
+    @property
+    def position(self) -> str:
+        """Give when it was drained (Epoch microseconds), the last cursor, a single file's path.
+
+        There are blanks between.
+        """
+        return " ".join((str(self._drained_us or 0), self._cursor or "", *self._where.files))
+
+    def use(self, prefilter: Prefilter) -> None:
+        """Look for what other rules want."""
+        self._prefilter = prefilter
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable on a change; another one after `read`."""
@@ -111,6 +127,11 @@ class JournalSource:
             reader.add_disjunction()
 
     def _seek(self, reader: Any) -> None:
+        drained, cursor, *_ = [*(self._span.after or "").split(" ", 2), ""]
+        if cursor and drained.isdecimal():
+            self._cursor, self._drained_us = cursor, int(drained) or None
+            self._go_on(reader)
+            return
         if self._span.since_us is not None:
             reader.seek_realtime(self._span.since_us)
             return
@@ -244,18 +265,24 @@ class JournalSource:
         if self._cursor is None:  # nothing was there yet, so all is new
             self._reader.seek_realtime(self._span.since_us or 0)
             return
-        self._reader.seek_cursor(self._cursor)
+        self._go_on(self._reader)
+
+    def _go_on(self, reader: Any) -> None:
+        reader.seek_cursor(self._cursor)
         # With a match filter the seek may land behind an entry that is gone; only test_cursor
         # tells whether the one it found was already read (systemd#38912).
-        if not (self._reader._next() and self._reader.test_cursor(self._cursor)):
-            self._reader.seek_cursor(self._cursor)
-        self._pending += self._vacuumed()
+        if not (reader._next() and reader.test_cursor(self._cursor)):
+            reader.seek_cursor(self._cursor)
+        self._pending += self._vacuumed(reader)
 
-    def _vacuumed(self) -> list[Gap]:
-        oldest = self._reader._get_start()
-        if self._drained_us is None or oldest <= self._drained_us:
+    def _vacuumed(self, reader: Any) -> list[Gap]:
+        if self._drained_us is None or not self._cursor:
             return []
-        if self._cursor and follows(self._where, self._cursor):
+        next_one = follows(self._where, self._cursor)
+        # Numbers do not tell what was looked through behind the cursor, as no match; the clock
+        # does, unless it was set back: then what is numbered higher is older than the cursor.
+        trusted_us = written_us(self._cursor) if next_one is False else 0
+        if next_one or trusted_us <= (oldest := reader._get_start()) <= self._drained_us:
             return []
         return [self._removed(self._drained_us, oldest)]
 

@@ -41,7 +41,7 @@ def open_reader(where: Where) -> _Reader:
         if where.files:
             return _Reader(flags=0, files=list(where.files))
         if where.namespace:
-            if not any(folder.is_dir() for folder in _own_folders(where.namespace)):
+            if not any(folder.is_dir() for folder in own_folders(where.namespace)):
                 raise SourceError(f"{where} is not on this machine: see /var/log/journal")
             return _Reader(flags=0, namespace=where.namespace)
         return _Reader(flags=1)  # SD_JOURNAL_LOCAL_ONLY
@@ -130,7 +130,7 @@ def _end_of_walk(file: str, add_matches: Callable[[Any], None]) -> tuple[int | N
 def _files(where: Where) -> list[Path]:
     if where.files:
         return [Path(file) for file in where.files]
-    folders = [Path(where.directory)] if where.directory else _own_folders(where.namespace)
+    folders = [Path(where.directory)] if where.directory else own_folders(where.namespace)
     return sorted(
         file
         for folder in folders
@@ -140,29 +140,42 @@ def _files(where: Where) -> list[Path]:
     )
 
 
-def _own_folders(namespace: str | None) -> list[Path]:
+def own_folders(namespace: str | None) -> list[Path]:
+    """Give where this machine's journal lies, lasting and volatile."""
     name = this_host().machine_id or ""
     name = f"{name}.{namespace}" if namespace else name
     return [Path("/var/log/journal", name), Path("/run/log/journal", name)]
 
 
-def follows(where: Where, cursor: str) -> bool:
-    """Tell whether the oldest entry of all is the very next after `cursor`, or not even that."""
+def follows(where: Where, cursor: str) -> bool | None:
+    """Tell whether the oldest entry of all is the very next after `cursor`, or not even that.
+
+    None: it is numbered by another journald, so that nobody can know.
+    """
     reader = open_reader(where)
     try:
         reader.seek_head()
         if not reader._next():
             return True
         (log, oldest), (log_before, before) = map(_numbered, (reader._get_cursor(), cursor))
-        return log == log_before and oldest <= before + 1
+        return oldest <= before + 1 if log == log_before else None
     finally:
         reader.close()
 
 
 def _numbered(cursor: str) -> tuple[str, int]:
     """Give the id of the numbering and the number of an entry (sd_journal_get_cursor)."""
-    parts = dict(part.partition("=")[::2] for part in cursor.split(";"))
+    parts = _parts(cursor)
     return parts["s"], int(parts["i"], 16)
+
+
+def written_us(cursor: str) -> int:
+    """Give when an entry was written (Epoch microseconds), by the wall clock of then."""
+    return int(_parts(cursor)["t"], 16)
+
+
+def _parts(cursor: str) -> dict[str, str]:
+    return dict(part.partition("=")[::2] for part in cursor.split(";"))
 
 
 def kernel_seen(where: Where, boot_id: str | None) -> bool:
@@ -177,6 +190,21 @@ def kernel_seen(where: Where, boot_id: str | None) -> bool:
             reader.add_match(f"_BOOT_ID={boot_id}")
         reader.seek_head()
         return bool(reader._next())
+    finally:
+        reader.close()
+
+
+def stretches(where: Where) -> list[tuple[str, int, int]]:
+    """Give each boot's id and the Epoch microseconds of its first and last entry, in order.
+
+    Raises SourceError.
+    """
+    ids = boots(where)
+    reader = open_reader(where)
+    try:
+        return [(boot, _first_us(reader, boot), _last_us(reader)) for boot in ids]
+    except OSError as error:
+        raise SourceError(f"{where} cannot be read: {why(error)}") from error
     finally:
         reader.close()
 
@@ -198,3 +226,9 @@ def _first_us(reader: _Reader, boot_id: str) -> int:
     reader.add_match(f"_BOOT_ID={boot_id}")
     reader.seek_head()
     return int(reader._get_realtime()) if reader._next() else 0
+
+
+def _last_us(reader: _Reader) -> int:
+    """Give the time of the last entry that the matches let through."""
+    reader.seek_tail()
+    return int(reader._get_realtime()) if reader._previous() else 0

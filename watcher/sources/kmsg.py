@@ -30,12 +30,15 @@ class KmsgSource:
     """
 
     name = "kmsg"
+    also: tuple[bytes, ...] = ()
 
     def __init__(
         self,
         prefilter: Prefilter,
         *,
         since: int | Literal["boot", "now"] = "boot",
+        after: str | None = None,
+        covered: bool = False,
         path: str = "/dev/kmsg",
     ) -> None:
         self._path = path
@@ -43,12 +46,18 @@ class KmsgSource:
         self._fd = _open(path)
         self._host = this_host()
         self._clock = KernelClock()
-        self.next_seq = 0
+        self.next_seq = _resumed(after, self._host.boot_id)
         self._last_raw = b""
         self._since_us = since if isinstance(since, int) else None
+        self._covered = covered
         self.lines_read = 0
-        if since == "now":
+        if since == "now" and not self.next_seq:
             self._skip()
+
+    @property
+    def position(self) -> str:
+        """Give boot id and the next sequence number: what `after` takes."""
+        return f"{self._host.boot_id} {self.next_seq}"
 
     def _skip(self) -> None:
         # Read and not sought, so that the next sequence number is known: what is lost from
@@ -66,6 +75,10 @@ class KmsgSource:
             self._last_raw = raw
         if self._last_raw:
             self.next_seq = _sequence(self._last_raw) + 1
+
+    def use(self, prefilter: Prefilter) -> None:
+        """Look for what other rules want."""
+        self._prefilter = prefilter
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when there is more."""
@@ -100,6 +113,8 @@ class KmsgSource:
             seq = _sequence(raw)
             if seq < 0:
                 continue
+            if seq < self.next_seq:
+                continue  # read before the restart: the device cannot be sought by number
             if seq != self.next_seq or may(raw.lower()):
                 batch += self._taken(raw, seq)
             self.next_seq, self._last_raw = seq + 1, raw
@@ -117,7 +132,8 @@ class KmsgSource:
             return
         if seq > self.next_seq:
             gap = self._gap(self.next_seq, seq, self._time_of(parsed))
-            if self._is_wanted(gap.to_us):
+            told_by_journal = self._covered and not self._last_raw
+            if self._is_wanted(gap.to_us) and not told_by_journal:
                 yield gap
         record = self._record(parsed)
         if self._prefilter.wants(raw) and self._is_wanted(record.time_us):
@@ -127,10 +143,9 @@ class KmsgSource:
         return self._since_us is None or time_us is None or time_us >= self._since_us
 
     def _gap(self, first: int, then: int, time_us: int | None) -> Gap:
-        at_start = first == 0
-        why = "before this program started" if at_start else "faster than this program could read"
+        cause, why = self._loss(first)
         return Gap(
-            cause="kmsg_overwritten_before_start" if at_start else "kmsg_overrun",
+            cause=cause,
             count=then - first,
             place=Place("kmsg", seq=first),
             host=self._host,
@@ -139,6 +154,13 @@ class KmsgSource:
             from_us=self._time_of(parse_record(self._last_raw)),
             to_us=time_us,
         )
+
+    def _loss(self, first: int) -> tuple[str, str]:
+        if self._last_raw:
+            return "kmsg_overrun", "faster than this program could read"
+        if first:
+            return "kmsg_overwritten", "while this program did not run"
+        return "kmsg_overwritten_before_start", "before this program started"
 
     def _time_of(self, parsed: KmsgRecord | None) -> int | None:
         return self._clock.time_of(parsed.usec)[0] if parsed else None
@@ -166,6 +188,12 @@ def _sequence(raw: bytes) -> int:
         return int(raw.split(b",", 2)[1])
     except (IndexError, ValueError):  # not a record: no kernel writes this
         return -1
+
+
+def _resumed(after: str | None, boot_id: str | None) -> int:
+    """Give the sequence number to go on with; 0 for another boot, whose ring is gone."""
+    boot, _, number = (after or "").partition(" ")
+    return int(number) if boot and boot == boot_id and number.isdecimal() else 0
 
 
 def _open(path: str) -> int:

@@ -1,0 +1,368 @@
+"""config.toml: every option in one place, every fault told at once, with file and line.
+
+Files (design: Contract): --config or $LOCKDOWN_WATCHER_CONFIG alone; else
+/etc/lockdown-watcher/config.toml and then the user's own, whose tables replace those before.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from watcher.errors import UsageError
+from watcher.sinks.network import NoCredentialsError, shown, unusable
+from watcher.sinks.sink import SinkOptions
+
+SYSTEM: Final = Path("/etc/lockdown-watcher/config.toml")
+MAX_BYTES: Final = 1 << 20
+SINK_KINDS: Final = ("console", "file", "journal", "syslog", "http", "splunk", "elastic", "otlp")
+"""Each is a file in sinks/ of that name, with `Options` and `open_sink`."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceOptions(_Table):
+    """[source]: which log is read."""
+
+    kind: Literal["auto", "both", "journal", "kmsg"] = Field(
+        default="auto", description="auto: journal and /dev/kmsg both, where both can be read"
+    )
+    namespace: str = Field(default="", description="a journal namespace, or")
+    journal_dir: str = Field(
+        default="", description="a directory of journal files, many machines' if need be"
+    )
+
+    @model_validator(mode="after")
+    def _one_journal(self) -> SourceOptions:
+        if self.namespace and self.journal_dir:
+            raise ValueError("namespace or journal_dir, not both")
+        return self
+
+
+class StoreOptions(_Table):
+    """[store]: what is kept, and for how long."""
+
+    dir: str = Field(
+        default="", description="where; by default $STATE_DIRECTORY or the user's state directory"
+    )
+    keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        default=90, description="events that every sink has are kept so long"
+    )
+    max_mb: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=512,
+        description="beyond this the oldest events go, even if a sink has not got them: that is"
+        " counted and told as a watch.gap",
+    )
+    flood_per_minute: Annotated[int, Field(ge=0)] = Field(
+        default=6000,
+        description="more of one kind and reason than this folds into one counted event; 0: never",
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the daemon is told. `files` are those it came from."""
+
+    source: SourceOptions
+    store: StoreOptions
+    sinks: tuple[SinkOptions, ...]
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong in a config file; `line` counts from 1 where it is known."""
+
+    file: str
+    line: int | None
+    text: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.text}"
+
+
+def load(chosen: str | None = None, *, open_sinks: bool = False) -> Config:
+    """Read the configuration. Raises UsageError with each fault on a line of its own."""
+    config, faults = check(chosen, open_sinks=open_sinks)
+    if faults:
+        raise UsageError("\n".join(map(str, faults)))
+    return config
+
+
+def check(chosen: str | None = None, *, open_sinks: bool = False) -> tuple[Config, list[Fault]]:
+    """Read the configuration and give every fault; what is faulty has its default.
+
+    `open_sinks` looks besides for what each sink needs here: its library, keys, certificates.
+    """
+    faults: list[Fault] = []
+    read = _Files()
+    named, paths = _paths(chosen)
+    for path in paths:
+        read.add(path, faults, required=named)
+    tables = read.tables
+    faults += [
+        read.fault(name, (name,), _unknown(name, _TABLES)) for name in tables if name not in _TABLES
+    ]
+    sinks = dict(_sinks(read, faults))
+    config = Config(
+        source=_table(SourceOptions, "source", read, faults),
+        store=_table(StoreOptions, "store", read, faults),
+        sinks=tuple(sinks.values()),
+        files=tuple(read.texts),
+    )
+    faults += _twice(sinks, read)
+    faults += _not_ready(sinks, read) if open_sinks else ()
+    return config, faults
+
+
+_TABLES: Final = ("source", "store", "sink")
+
+
+def sink_module(kind: str) -> ModuleType:
+    """Give the file of a kind of sink."""
+    return importlib.import_module(f"watcher.sinks.{kind}")
+
+
+# --- the files
+
+
+def _paths(chosen: str | None) -> tuple[bool, list[Path]]:
+    """Give whether one file was named outright, and the files."""
+    if chosen is None:
+        chosen = os.environ.get("LOCKDOWN_WATCHER_CONFIG") or None
+    if chosen is not None:
+        return True, [Path(chosen)]
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    base = Path(home) if home.startswith("/") else Path("~/.config").expanduser()
+    return False, [SYSTEM, base / "lockdown-watcher" / "config.toml"]
+
+
+class _Files:
+    """The texts of the files, their tables laid over each other, and where each came from."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self.tables: dict[str, Any] = {}
+        self._from: dict[str, str] = {}
+
+    def add(self, path: Path, faults: list[Fault], *, required: bool) -> None:
+        """Read one file; one that does not exist is a fault only if it was asked for."""
+        file = str(path)
+        try:
+            text = _text(path)
+            tables = tomllib.loads(text)
+        except FileNotFoundError:
+            if required:
+                faults.append(Fault(file, None, "no such file"))
+        except (OSError, ValueError) as error:
+            line = re.search(r"\(at line (\d+)", str(error))
+            said = getattr(error, "strerror", None) or str(error)
+            faults.append(Fault(file, int(line[1]) if line else None, said))
+        else:
+            self.texts[file] = text
+            self.tables |= tables
+            self._from |= dict.fromkeys(tables, file)
+
+    def fault(self, table: str, keys: tuple[str | int, ...], text: str) -> Fault:
+        """Make a fault about a key of a table."""
+        file = self._from.get(table, "")
+        return Fault(file, _line_of(self.texts.get(file, ""), table, keys), text)
+
+
+def _text(path: Path) -> str:
+    # O_NONBLOCK: a FIFO would keep its reader waiting for ever.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise ValueError("is a directory")
+        if not stat.S_ISREG(mode):
+            raise ValueError("is no regular file")
+        if mode & stat.S_IWOTH:
+            raise ValueError("anybody may write it: chmod o-w, for it decides what root runs")
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"larger than {MAX_BYTES} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+
+
+def _line_of(text: str, table: str, keys: tuple[str | int, ...]) -> int | None:
+    """Find where a key stands: below the header of its table, the n-th of its kind."""
+    nth = next((key for key in keys if isinstance(key, int)), 0)
+    name = keys[-1] if isinstance(keys[-1], str) else table
+    lines = text.splitlines()
+    head = re.compile(rf"\s*\[+\s*[\"']?{re.escape(table)}[\"']?\s*\]")
+    heads = [i for i, each in enumerate(lines) if head.match(each)]
+    if not heads:
+        bare = (each.lstrip(" \t\"'") for each in lines)
+        return next((i for i, each in enumerate(bare, 1) if each.startswith(name)), None)
+    start = heads[min(nth, len(heads) - 1)]
+    for number, each in enumerate(lines[start + 1 :], start + 2):
+        if each.lstrip().startswith("["):
+            break
+        if re.match(rf"\s*[\"']?{re.escape(name)}[\"']?\s*[=.]", each):
+            return number
+    return start + 1
+
+
+# --- the tables
+
+_T = TypeVar("_T", bound=BaseModel)
+
+
+def _table(model: type[_T], name: str, read: _Files, faults: list[Fault]) -> _T:
+    given = read.tables.get(name, {})
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        faults += [
+            read.fault(name, (name, *each["loc"]), _said(each, model, name))
+            for each in error.errors(include_url=False, include_input=False)
+        ]
+        return model()
+
+
+def _sinks(read: _Files, faults: list[Fault]) -> Iterator[tuple[int, SinkOptions]]:
+    given = read.tables.get("sink", [])
+    if not isinstance(given, list):
+        faults.append(read.fault("sink", ("sink",), "write [[sink]], with two brackets"))
+        return
+    for number, each in enumerate(given):
+        yield from _sink(number, each, read, faults)
+
+
+def _sink(
+    number: int, given: Any, read: _Files, faults: list[Fault]
+) -> Iterator[tuple[int, SinkOptions]]:
+    kind = given.get("kind") if isinstance(given, Mapping) else None
+    where = ("sink", number)
+    if kind not in SINK_KINDS:
+        said = _unknown(str(kind), SINK_KINDS) if kind else f"kind is missing: {_any(SINK_KINDS)}"
+        faults.append(read.fault("sink", (*where, "kind"), f"sink {number + 1}: {said}"))
+        return
+    model: type[SinkOptions] = sink_module(kind).Options
+    name = f"sink {given.get('name') or kind}"
+    try:
+        yield number, model.model_validate(given)
+    except ValidationError as error:
+        faults += [
+            read.fault("sink", (*where, *each["loc"]), _said(each, model, name))
+            for each in error.errors(include_url=False, include_input=False)
+        ]
+
+
+def _twice(sinks: Mapping[int, SinkOptions], read: _Files) -> Iterator[Fault]:
+    seen: set[tuple[str, str]] = set()
+    for number, sink in sinks.items():
+        name, path = name_of(sink), os.path.realpath(getattr(sink, "path", ""))
+        if ("name", name) in seen:
+            said = f"two sinks are called {name}: give each a name of its own"
+            yield read.fault("sink", ("sink", number, "name"), said)
+        if sink.kind == "file" and ("path", path) in seen:
+            said = f"sink {name}: another sink writes {path}: give each a file of its own"
+            yield read.fault("sink", ("sink", number, "path"), said)
+        seen |= {("name", name), ("path", path)}
+
+
+def _not_ready(sinks: Mapping[int, SinkOptions], read: _Files) -> Iterator[Fault]:
+    """Look at each sink's files, then open it, which sends nothing."""
+    for number, sink in sinks.items():
+        for option, error in list(unusable(sink)) or _not_opened(sink):
+            said = f"sink {name_of(sink)}: {str(error).removeprefix(f'sink {name_of(sink)}: ')}"
+            yield read.fault("sink", ("sink", number, option), said)
+
+
+def _not_opened(sink: SinkOptions) -> Iterator[tuple[str, UsageError]]:
+    """Give what is wrong here. A credential that only the service has is no fault."""
+    try:
+        sink_module(sink.kind).open_sink(sink).close()
+    except NoCredentialsError:
+        return
+    except UsageError as error:
+        yield "path" if sink.kind == "file" else "kind", error
+
+
+def name_of(sink: SinkOptions) -> str:
+    """Give what a sink is called."""
+    return sink.name or sink.kind
+
+
+def _said(each: Any, model: type[BaseModel], table: str) -> str:
+    key = ".".join(str(part) for part in each["loc"])
+    if each["type"] == "extra_forbidden":
+        return f"{table}: {_unknown(key, list(model.model_fields))}"
+    said = str(each["msg"]).removeprefix("Value error, ")
+    return f"{table}: {key}: {said}" if key else f"{table}: {said}"
+
+
+def _unknown(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"unknown: {name}; " + (f"did you mean {near[0]}?" if near else _any(known))
+
+
+def _any(known: Any) -> str:
+    return "one of " + ", ".join(known)
+
+
+# --- for people and editors
+
+
+def show(config: Config) -> str:
+    """Give the configuration as TOML, every option as it stands."""
+    parts = [f"# from {', '.join(config.files) or 'no file: these are the defaults'}"]
+    parts += [_shown("[source]", config.source), _shown("[store]", config.store)]
+    parts += [_shown("[[sink]]", sink) for sink in config.sinks]
+    return "\n\n".join(parts)
+
+
+def _shown(head: str, table: BaseModel) -> str:
+    values = table.model_dump(exclude_none=True).items()
+    return "\n".join([head, *(f"{key} = {_toml(_masked(key, value))}" for key, value in values)])
+
+
+def _masked(key: str, value: object) -> object:
+    """Leave out secrets: some receivers want a token in the address, people paste one anywhere."""
+    if isinstance(value, str) and key.endswith("_file"):
+        return shown(value)
+    if isinstance(value, str):
+        return re.sub(r"(?i)^(https?://[^/?#]++)(?!/?$).*", r"\1/***", value)
+    return value
+
+
+def _toml(value: object) -> str:
+    # JSON's strings, numbers, booleans and lists are TOML's too.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def json_schema() -> dict[str, object]:
+    """Give the JSON Schema of config.toml."""
+    models = [sink_module(kind).Options for kind in SINK_KINDS]
+    sinks = [model.model_json_schema() for model in models]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "lockdown-watcher config.toml",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "source": SourceOptions.model_json_schema(),
+            "store": StoreOptions.model_json_schema(),
+            "sink": {"type": "array", "items": {"oneOf": sinks}},
+        },
+    }

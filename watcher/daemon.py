@@ -1,0 +1,275 @@
+"""What the service runs: logs into the store, and a forwarder for each sink out of it.
+
+The main thread waits in one place, on the logs and on a socket that signals and dying forwarders
+ring. Between reading and recording there is no queue: the store is the queue, and what a full
+disk keeps from being recorded stays in the journal until there is room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from watcher.config import Config, name_of, sink_module
+from watcher.detect import gap_event
+from watcher.errors import SourceError, StoreError, WatcherError
+from watcher.event import Event
+from watcher.faults import Faults
+from watcher.feed import Feed, Log
+from watcher.follow import Stop
+from watcher.forwarder import Forwarder
+from watcher.host import now_us, this_host
+from watcher.kinds import SEVERITIES
+from watcher.outbox import Outbox
+from watcher.posture_watch import PostureWatch
+from watcher.record import Gap, Place
+from watcher.rules import Pack
+from watcher.sinks.sink import SinkOptions
+from watcher.store import DROPPED, Lost, Store
+
+POSITION_S: Final = 5.0
+"""Lines that are no events move the position at most so often."""
+END_S: Final = 3.0
+"""What forwarders get to finish when the daemon is to end; systemd and people wait for 5."""
+PRUNE_S: Final = 600.0
+_DAY_US: Final = 86_400_000_000
+
+Say = Callable[[str], None]
+
+
+class _UnrecordedError(Exception):
+    """The daemon is to end, and the store could not be written to the last."""
+
+
+class Daemon:
+    """Runs until `stop` is requested. `load_rules` is called again on SIGHUP."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - everything meets here
+        self,
+        config: Config,
+        store: Store,
+        logs: Sequence[Log],
+        faults: Faults,
+        posture: PostureWatch,
+        stop: Stop,
+        say: Say,
+        load_rules: Callable[[], Pack],
+    ) -> None:
+        self._config, self._store = config, store
+        self._logs, self._faults, self._posture = logs, faults, posture
+        self._stop, self._say, self._load_rules = stop, say, load_rules
+        self._forwarders = [self._forwarder(options) for options in config.sinks]
+        self._unsaved: dict[str, str] = {}
+        self._saved_s = self._pruned_s = time.monotonic()
+
+    def _forwarder(self, options: SinkOptions) -> Forwarder:
+        name = name_of(options)
+        sink = sink_module(options.kind).open_sink(options)
+        severity = SEVERITIES.index(options.min_severity)
+        return Forwarder(
+            name,
+            lambda: sink,
+            lambda: Outbox(self._store.path, name, severity),
+            options.batch,
+            self._say,
+            self._stop.ring,
+        )
+
+    def run(self) -> None:
+        """Carry lines into the store and events out of it. Raises WatcherError where it cannot."""
+        for name, count in self._store.keep_sinks(each.name for each in self._forwarders):
+            self._say(f"sink {name} is no longer configured; {count} events waited for it")
+        for each in self._forwarders:
+            each.start()
+        try:
+            self._loop()
+        except _UnrecordedError:
+            self._unsaved.clear()  # they are behind what was read
+            self._say("ended before all was recorded; it is read again at the next start")
+        finally:
+            self._end()
+
+    def _loop(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stop.socket, selectors.EVENT_READ)
+            quiet = False
+            while not self._stop.requested:
+                for log in self._logs:
+                    self._read(log, quiet=quiet)
+                self._save_positions(due_only=True)
+                self._look_after()
+                quiet = not self._wait(selector)
+
+    def _read(self, log: Log, *, quiet: bool) -> None:
+        for feed in log.feeds():
+            try:
+                self._drain(feed)
+            except SourceError as error:
+                log.gave_up(feed, error)
+            self._record(feed, feed.overdue(quiet=quiet))
+            if self._stop.requested:
+                break
+        if troubles := log.troubles():
+            self._tell(troubles)
+
+    def _drain(self, feed: Feed) -> None:
+        self._faults.reading(feed.name)
+        for events in feed.batches():
+            self._record(feed, events)
+            if self._stop.requested:
+                break
+        if feed.moved and (state := feed.state()):
+            self._unsaved[feed.name] = state
+        self._faults.well(feed.name)
+
+    # --- recording
+
+    def _record(self, feed: Feed, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        state = feed.state()
+        if self._commit(events, {feed.name: state} if state else {}):
+            self._ring()
+        self._unsaved.pop(feed.name, None)
+        self._posture.hear(events)
+        self._bound_size()
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        """Record events that no line bore, and say them."""
+        if not events:
+            return
+        for event in events:
+            self._say(event.message)
+        self._commit(events, {})
+        self._ring()
+
+    def _ring(self) -> None:
+        for each in self._forwarders:
+            each.ring()
+
+    def _save_positions(self, *, due_only: bool) -> None:
+        now = time.monotonic()
+        if not self._unsaved or (due_only and now - self._saved_s < POSITION_S):
+            return
+        self._commit([], self._unsaved)
+        self._unsaved.clear()
+        self._saved_s = now
+
+    def _commit(self, events: Sequence[Event], states: dict[str, str]) -> int:
+        """Commit, and while that cannot be (a full disk), try again; reading waits meanwhile."""
+        said = False
+        while True:
+            try:
+                new = self._store.commit(events, states, now_us())
+            except sqlite3.OperationalError as error:
+                if not said:
+                    self._say(f"the store cannot be written, reading waits: {error}")
+                said = True
+                self._stop_or_wait(1.0)
+                if self._stop.requested:
+                    raise _UnrecordedError from error
+            except sqlite3.DatabaseError as error:
+                raise StoreError(
+                    f"{self._store.path}: {error}; start again to set it aside"
+                ) from error
+            else:
+                if said:
+                    self._say("the store can be written again")
+                return new
+
+    def _stop_or_wait(self, seconds: float) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stop.socket, selectors.EVENT_READ)
+            selector.select(seconds)
+            self._stop.heard()
+
+    # --- what may go
+
+    def _look_after(self) -> None:
+        if self._stop.reload:
+            self._stop.reload = False
+            self._reload()
+            self._ring()  # somebody may have asked for another try
+        for each in self._forwarders:
+            if each.failure:
+                raise StoreError(f"the forwarder of sink {each.name} ended: {each.failure}")
+        if not self._posture.due_s():
+            self._tell(self._posture.look())
+        if not self._store.is_there():
+            raise StoreError(f"{self._store.path} was removed or replaced; start again")
+        now = time.monotonic()
+        if now - self._pruned_s > PRUNE_S:
+            self._pruned_s = now
+            with contextlib.suppress(sqlite3.OperationalError):  # next time, then
+                self._store.prune(now_us() - self._config.store.keep_days * _DAY_US)
+
+    def _bound_size(self) -> None:
+        most = self._config.store.max_mb << 20
+        with contextlib.suppress(sqlite3.OperationalError):  # next time, then
+            while (used := self._store.bytes_used()) > most and len(self._store) > 1:
+                share = max(1, round(len(self._store) * (used - 0.95 * most) / used))
+                self._store.drop_oldest(share, self._dropped, now_us())
+                self._ring()
+
+    def _dropped(self, lost: Lost) -> Event:
+        detail = f"the store is full (max_mb): {lost.count} events went before every sink had them"
+        self._say(detail)
+        place = Place("watcher")
+        bounds = lost.first_us, lost.last_us
+        return gap_event(Gap(DROPPED, lost.count, place, this_host(), now_us(), detail, *bounds))
+
+    def _reload(self) -> None:
+        try:
+            pack = self._load_rules()
+        except WatcherError as error:
+            self._say(f"the old rules stay: {error}")
+            return
+        for log in self._logs:
+            log.use(pack)
+        self._say(f"{len(pack.rules)} rules loaded")
+
+    # --- waiting and ending
+
+    def _wait(self, selector: selectors.BaseSelector) -> bool:
+        """Wait for a line, a signal, or for something that is due; tell whether a line came."""
+        # A log may have another descriptor after each reading.
+        fds = [fd for log in self._logs if (fd := log.fileno()) is not None]
+        for fd in fds:
+            selector.register(fd, selectors.EVENT_READ)
+        try:
+            ready = selector.select(min(self._due()))
+        finally:
+            for fd in fds:
+                selector.unregister(fd)
+        self._stop.heard()
+        return any(key.fd in fds for key, _ in ready)
+
+    def _due(self) -> Iterator[float]:
+        yield self._posture.due_s()
+        for log in self._logs:
+            if (due := log.due_s()) is not None:
+                yield due
+        if self._unsaved:
+            yield max(0.1, self._saved_s + POSITION_S - time.monotonic())
+
+    def _end(self) -> None:
+        for each in self._forwarders:
+            each.stop()
+        try:
+            with contextlib.suppress(_UnrecordedError):
+                self._save_positions(due_only=False)
+        finally:
+            deadline = min(time.monotonic(), self._stop.requested_s) + END_S
+            late = [
+                f.name
+                for f in self._forwarders
+                if not f.join(max(0.0, deadline - time.monotonic()))
+            ]
+            if late:
+                self._say(f"not waited for: sink {', '.join(late)}; the store has its place")
+            for log in self._logs:
+                log.close()

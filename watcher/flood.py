@@ -1,0 +1,118 @@
+"""Folds a flood of one kind and reason into one event with an exact count (promise 8).
+
+Kernels up to 6.0 do not rate-limit denials, so any user can cause thousands a second by reading
+/sys/power/state. The process name takes no part in it: it is the attacker's to vary.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from watcher.event import Event, Lockdown
+
+MINUTE_US: Final = 60_000_000
+NAMESPACE: Final = uuid.UUID("0d6f7c0e-5a4c-5f0e-9d38-0f0c5c2f7a11")
+
+MOST: Final = 1000
+"""Kinds and reasons, of different boots, that are counted at a time."""
+
+_Key = tuple[str, str, str]
+State = list[tuple[_Key, int, int, int, int, str | None]]
+
+
+@dataclass
+class _Minute:
+    """One kind and reason in one minute: how many passed, are folded and not told, were told."""
+
+    number: int
+    passed: int = 0
+    folded: int = 0
+    told: int = 0
+    last: Event | None = None
+
+
+class Flood:
+    """Lets `per_minute` events of a kind and reason pass and counts the rest; 0: lets all pass."""
+
+    def __init__(self, per_minute: int, state: State | None = None) -> None:
+        self._limit = per_minute
+        self._minutes: dict[_Key, _Minute] = {}
+        self.folded = 0
+        """Events folded so far, told or not; a caller sees by it whether a flood goes on."""
+        for key, number, passed, folded, told, last in state or []:
+            event = Event.model_validate_json(last) if last else None
+            self._minutes[(key[0], key[1], key[2])] = _Minute(number, passed, folded, told, event)
+
+    def state(self) -> State:
+        """Give all that is counted so far as plain data, to go on from after a restart."""
+        return [
+            (key, m.number, m.passed, m.folded, m.told, m.last.json_line() if m.last else None)
+            for key, m in self._minutes.items()
+        ]
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether something is folded that nobody has been told of."""
+        return any(each.last for each in self._minutes.values())
+
+    def passed(self, event: Event) -> Iterator[Event]:
+        """Give what is to be recorded now that `event` has come: itself, a fold, or nothing."""
+        if not self._limit:
+            yield event
+            return
+        key = event.host.boot_id or "", event.kind, event.lockdown.reason or ""
+        minute = self._minutes.get(key)
+        number = _minute_of(event)
+        if minute is None or minute.number != number:
+            yield from self._told(key)
+            yield from self._forgotten()
+            minute = self._minutes[key] = _Minute(number)
+        if minute.passed < self._limit:
+            minute.passed += 1
+            yield event
+        else:
+            minute.folded, minute.last = minute.folded + 1, event
+            self.folded += 1
+
+    def _forgotten(self) -> Iterator[Event]:
+        if len(self._minutes) >= MOST:
+            oldest = next(iter(self._minutes))
+            yield from self._told(oldest)
+            del self._minutes[oldest]
+
+    def flush(self) -> Iterator[Event]:
+        """Give every fold there is; what comes later in the same minute is folded anew."""
+        for key in list(self._minutes):
+            yield from self._told(key)
+
+    def _told(self, key: _Key) -> Iterator[Event]:
+        minute = self._minutes.get(key)
+        if minute and minute.last:
+            yield _fold(minute.last, key, minute)
+            minute.told, minute.folded, minute.last = minute.told + minute.folded, 0, None
+
+
+def _minute_of(event: Event) -> int:
+    """Give the minute of the kernel's own clock, which /dev/kmsg and the journal agree on.
+
+    What came over journald's sockets has no such time: then the minute it was written in.
+    """
+    if event.origin.monotonic_us is not None:
+        return event.origin.monotonic_us // MINUTE_US
+    return int("".join(filter(str.isdigit, (event.time or "0")[:16])))
+
+
+def _fold(last: Event, key: _Key, minute: _Minute) -> Event:
+    count = minute.folded
+    parts = (*key, str(minute.number), str(minute.told))
+    return last.model_copy(
+        update={
+            "id": str(uuid.uuid5(NAMESPACE, "\0".join(parts))),
+            "title": f"{count:,} more in the same minute: {last.title}",
+            "lockdown": Lockdown(**{**last.lockdown.model_dump(), "suppressed": count}),
+            "warnings": (*last.warnings, f"a flood: {count} events are folded into this one"),
+        }
+    )

@@ -1,0 +1,1 @@
+"""What people read: tables, pages and reports of what other rooms found out."""

@@ -1,0 +1,158 @@
+"""Puts the daemon together: configuration, rules, store, logs, sinks, and systemd's wishes."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+from watcher import choose
+from watcher.config import Config
+from watcher.daemon import Daemon
+from watcher.detect import gap_event
+from watcher.errors import SourceError
+from watcher.event import Event
+from watcher.faults import Faults
+from watcher.feed import Feed, Log, opened
+from watcher.fleet import NAME, Fleet, removed
+from watcher.follow import Stop
+from watcher.host import now_us, this_host
+from watcher.pack import load_pack
+from watcher.posture_watch import PostureWatch
+from watcher.record import Gap, Place
+from watcher.rules import Pack
+from watcher.sources.journal_header import Header
+from watcher.store import Store
+
+Say = Callable[[str], None]
+
+_GIVEN_UP: Final = (
+    "this program died while it was read, time and again; to have it tried once more, remove {}"
+)
+
+
+def state_folder(config: Config) -> Path:
+    """Give where the store is (design: Contract, files and config)."""
+    if chosen := config.store.dir or os.environ.get("STATE_DIRECTORY"):
+        return Path(chosen)
+    home = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(home) if home.startswith("/") else Path("~/.local/state").expanduser()
+    return base / "lockdown-watcher"
+
+
+def serve(config: Config, say: Say) -> None:
+    """Run the daemon until a signal. Raises WatcherError with what is wrong and what to do."""
+    folder = state_folder(config)
+    # First of all: checking a large store takes a while, and SIGHUP would end the process.
+    with Stop() as stop:
+        stop.on_reload()
+        with Store(folder) as store, closing(Faults(folder)) as faults:
+            for line in _begun_anew(store), _died(faults):
+                if line:
+                    say(line)
+            logs, why = Logs(config, store, faults).opened()
+            say(f"{why}; {len(config.sinks)} sinks; the store is {store.path}")
+            Daemon(config, store, logs, faults, PostureWatch(), stop, say, load_pack).run()
+
+
+def _begun_anew(store: Store) -> str | None:
+    """Record that the store was damaged, if it was: the sinks are to hear of it; say it."""
+    if not store.set_aside:
+        return None
+    said = f"the store was damaged and is now {store.set_aside}; the journal is read again"
+    place, now = Place("watcher"), now_us()
+    gap = Gap("store_damaged", None, place, this_host(), now, said, to_us=now)
+    with suppress(sqlite3.OperationalError):  # no room: it is said, and tried no more
+        store.commit([gap_event(gap)], {}, now)
+    return said
+
+
+def _died(faults: Faults) -> str | None:
+    if not faults.last:
+        return None
+    name, of = faults.last
+    return f"the last run died while it read {name}: {of}" if name else f"the last run died: {of}"
+
+
+class Logs:
+    """Opens what the daemon is to follow, each log where the store says it stopped.
+
+    Of files in a folder that nothing is known of, what is newer than `since_us` (Epoch
+    microseconds; by default a week old).
+    """
+
+    def __init__(
+        self, config: Config, store: Store, faults: Faults, since_us: int | None = None
+    ) -> None:
+        self._store, self._faults = store, faults
+        self._limit = config.store.flood_per_minute
+        source = config.source
+        self._wish = choose.Wish(source.kind, source.journal_dir or None, source.namespace or None)
+        self._wanted = choose.wanted(self._wish)
+        self._pack = load_pack()
+        self._since_us = now_us() - choose.RECOVERED_US if since_us is None else since_us
+
+    def opened(self) -> tuple[list[Log], str]:
+        """Open them and say which. Raises SourceError."""
+        given_up = self._faults.given_up()
+        if self._wish.directory or "journal" in given_up.intersection(self._wanted):
+            return self._files(given_up)
+        return self._own()
+
+    def _own(self) -> tuple[list[Log], str]:
+        self._faults.reading(self._wanted[0])
+        states = {name: self._store.position(name) for name in ("kmsg", "journal")}
+        places = {name: opened(state).get("at") for name, state in states.items()}
+        sources, why = choose.followed(
+            self._wish, self._pack, places, recover=bool(self._store.set_aside)
+        )
+        feeds = [Feed(each, self._pack, self._limit, states[each.name]) for each in sources]
+        return list(feeds), why
+
+    def _files(self, given_up: set[str]) -> tuple[list[Log], str]:
+        """Follow file by file: a folder of many machines, or this one's with a file that kills."""
+        folders = choose.folders(self._wish)
+        said = [f"reading each file in {', '.join(map(str, folders))}"]
+        why = dict.fromkeys(given_up, _GIVEN_UP.format(self._faults.path))
+        if not self._wish.directory:
+            said.append(f"the journal as a whole is left out: {why['journal']}")
+        fleet = Fleet(folders, self._pack, self._open_file, self._forget, why)
+        counted = {name for name in self._faults.counted() if name.startswith(NAME)}
+        fleet.begin(counted.union(self._store.positions(NAME)))
+        kmsg = self._kmsg(said) if "kmsg" in self._wanted else []
+        return [*kmsg, fleet], "; ".join(said)
+
+    def _kmsg(self, said: list[str]) -> list[Log]:
+        state = self._store.position("kmsg")
+        try:
+            source = choose.followed_kmsg(self._pack, opened(state).get("at"), covered=True)
+        except SourceError as error:
+            if self._wish.kind != "auto":
+                raise
+            said.append(str(error))
+            return []
+        return [Feed(source, self._pack, self._limit, state)]
+
+    def _forget(self, gone: Mapping[str, bool]) -> list[Event]:
+        """Forget the logs of files that were removed, and tell of those not read to the end.
+
+        `gone` says of each whether it was. Nothing is forgotten while there is no room to tell.
+        """
+        states = self._store.positions(NAME)
+        unread = [name for name, read in gone.items() if name in states and not read]
+        gaps = [gap for name in unread if (gap := removed(name, opened(states[name])))]
+        events = [gap_event(gap) for gap in gaps]
+        with suppress(sqlite3.Error):
+            self._store.forget(gone, events, now_us())
+            self._faults.forget(gone)
+            return events
+        return []
+
+    def _open_file(self, name: str, file: str, head: Header, pack: Pack) -> Feed:
+        self._faults.reading(name)
+        state = self._store.position(name)
+        source = choose.followed_file(pack, file, opened(state).get("at"), self._since_us)
+        return Feed(source, pack, self._limit, state, name=name, complete=head.archived)

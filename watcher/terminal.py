@@ -1,0 +1,61 @@
+"""What the commands share: the options they have in common, and how they speak."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, get_args
+
+import click
+
+if TYPE_CHECKING:
+    from watcher.event import Event
+
+Output = Literal["human", "json"]
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(get_args(Output)),
+    help="human: for people (the default on a terminal); json: JSON Lines (the default in a pipe).",
+)
+journal_dir_option = click.option(
+    "--journal-dir", metavar="DIR", help="A directory of journal files."
+)
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="The whole explanation.")
+namespace_option = click.option("--namespace", metavar="NS", help="A journal namespace.")
+
+
+def wants_json(output: Output | None) -> bool:
+    """Tell whether to write JSON: as asked, or where nobody sits at a terminal."""
+    return output == "json" if output else not sys.stdout.isatty()
+
+
+def complain(text: str) -> None:
+    """Say on stderr what is wrong, in one harmless line."""
+    from watcher.sinks.plain import plain
+
+    click.echo(f"lockdown-watcher: {plain(text)}", err=True)
+
+
+def writer(output: Output | None, *, verbose: bool) -> Callable[[Event], None]:
+    """Give what shows an event on stdout."""
+    from watcher.sinks.console import Console, JsonLines
+
+    if wants_json(output):
+        return JsonLines(sys.stdout).write
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return Console(sys.stdout, colour=colour, verbose=verbose).write
+
+
+def epoch_us(text: str) -> int:
+    """Read a moment as people write it (Epoch microseconds). Raises UsageError."""
+    from watcher import moment
+
+    return moment.epoch_us(text, datetime.now().astimezone())
+
+
+def counted(number: int, noun: str) -> str:
+    """Give a number with its noun: 1 fault, 2 faults."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
