@@ -45,9 +45,7 @@ _PARTS: dict[str, dict[str, Any]] = {
     "posture.changed": {"posture": Posture(before="integrity", after="none")},
     "posture.contradiction": {"posture": Posture(before=None, after="integrity")},
     "watch.gap": {
-        "gap": GapBounds(
-            cause="overrun", count=3900, **{"from": "2026-11-20T10:00:00.000000Z"}, to=None
-        )
+        "gap": GapBounds(cause="overrun", count=3900, from_="2026-11-20T10:00:00.000000Z", to=None)
     },
     "rule.match": {"fields": {"device": "sda", "wéird key": "v|="}},
 }

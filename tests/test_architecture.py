@@ -42,7 +42,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "sources.": ("errors", "host", "record", "provenance", "rules.prefilter", "sources."),
     "encodings.": ("", "kinds", "event", "encodings."),
     "sinks.": ("", "errors", "event", "kinds", "encodings.", "sinks."),
-    "pages.": ("event", "kinds", "explain", "rules.", "sinks.plain", "sinks.console", "pages.",
+    "pages.": ("event", "kinds", "explain", "rules.", "sinks.plain", "sinks.shown", "pages.",
                "posture.", "diagnose.", "lockdown.", "boots", "store"),
     "posture_events": ("detect", "event", "kinds", "posture.", "record"),
     "diagnose.": ("diagnose.", "lockdown.", "posture."),
@@ -69,7 +69,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
                 "sources.journal_header", "store"),
     "cli": ("", "errors", "kinds", "event", "choose", "detect", "follow", "log", "pack", "posture.",
             "scan", "explain", "pages.", "sinks.plain", "terminal", "cli_daemon", "cli_machine"),
-    "terminal": ("event", "moment", "sinks.console", "sinks.plain"),
+    "terminal": ("event", "moment", "sinks.shown", "sinks.plain"),
     "cli_daemon": ("config", "event", "log", "pages.", "service", "store", "terminal"),
     "cli_machine": ("aftermath", "boots", "diagnose.", "errors", "posture.", "probe", "report",
                     "pages.", "terminal", "this_boot", "witness"),
@@ -93,8 +93,8 @@ SHARED_BY_SOURCES = {
 }  # fmt: skip
 # What sinks have in common, or one sink in more files than one.
 SHARED_BY_SINKS = {
-    "sink", "plain", "encoded", "network", "http_client", "http_deadline", "syslog_message",
-    "syslog_wire",
+    "sink", "plain", "shown", "encoded", "network", "http_client", "http_deadline",
+    "syslog_message", "syslog_wire",
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,11 +74,9 @@ def test_a_minute_told_in_parts_adds_up() -> None:
 def test_what_has_no_kernel_time_counts_by_the_minute_too() -> None:
     """A forged line over journald's socket has none; five a minute are no flood."""
     (event,) = denials([0])
-    origin = event.origin.model_copy(update={"monotonic_us": None})
+    origin = replace(event.origin, monotonic_us=None)
     found = [
-        event.model_copy(
-            update={"origin": origin, "id": str(at), "time": f"2026-11-24T10:{at // 5:02}:00.0Z"}
-        )
+        replace(event, origin=origin, id=str(at), time=f"2026-11-24T10:{at // 5:02}:00.0Z")
         for at in range(50)
     ]
     assert told(Flood(10), found) == found
@@ -98,7 +97,7 @@ def test_many_boots_are_bounded() -> None:
     flood = Flood(1)
     (event,) = denials([0])
     found = [
-        event.model_copy(update={"host": event.host.model_copy(update={"boot_id": f"{boot:032x}"})})
+        replace(event, host=replace(event.host, boot_id=f"{boot:032x}"))
         for boot in range(MOST + 10)
         for _ in range(2)
     ]

@@ -99,6 +99,8 @@ def events(since: str | None, chosen: str | None, output: Output | None, *, verb
     \b
     Example: lockdown-watcher events --since yesterday
     """
+    import json
+
     from watcher import config, service
     from watcher.event import Event
     from watcher.store import Reading
@@ -111,7 +113,7 @@ def events(since: str | None, chosen: str | None, output: Output | None, *, verb
             return
         write = writer(output, verbose=verbose)
         for line in lines:
-            write(Event.model_validate_json(line))
+            write(Event.of(json.loads(line)))
 
 
 @click.group(invoke_without_command=True)

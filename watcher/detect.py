@@ -246,7 +246,7 @@ def gap_event(gap: Gap) -> Event:
         gap=GapBounds(
             cause=gap.cause,
             count=gap.count,
-            **{"from": rfc3339(gap.from_us)},
+            from_=rfc3339(gap.from_us),
             to=rfc3339(gap.to_us),
         ),
         advice=advice,

@@ -1,11 +1,17 @@
-"""The event, schema 1 (design: Contract): one pydantic model, JSON Lines on the wire."""
+"""The event, schema 1 (design: Contract): plain frozen data, JSON Lines on the wire.
+
+Plain dataclasses: a command would wait 50 ms for pydantic's models, and the daemon keep 13 MB of
+them; their annotations are all that pydantic needs to make the JSON Schema, when that is asked for.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Final
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated, Any, ClassVar, Final
 
 from watcher.kinds import Kind, Severity
 from watcher.lockdown.causes import CauseId
@@ -15,15 +21,30 @@ from watcher.record import SourceName, Trust
 
 SCHEMA: Final = 1
 
-Timestamp = Annotated[
-    str, Field(json_schema_extra={"format": "date-time"}, description="RFC 3339, UTC, microseconds")
-]
+
+class _Told:
+    """What the JSON Schema says of a value besides its type."""
+
+    def __init__(self, **more: object) -> None:
+        self._more = more
+
+    def __get_pydantic_json_schema__(
+        self, core: object, handler: Callable[[object], dict[str, object]]
+    ) -> dict[str, object]:
+        return {**handler(core), **self._more}
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+Timestamp = Annotated[str, _Told(format="date-time", description="RFC 3339, UTC, microseconds")]
+
+_CAPTURED: Final = _Told(description="what a rule's extract captured", default={})
 
 
+class _Part:
+    __slots__ = ()
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, slots=True)
 class Lockdown(_Part):
     """What the line says about lockdown.
 
@@ -39,6 +60,7 @@ class Lockdown(_Part):
     suppressed: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
 class Process(_Part):
     """The process the kernel named: whoever runs a program chooses its `comm` (15 bytes)."""
 
@@ -46,27 +68,31 @@ class Process(_Part):
     pid: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
 class SecureBoot(_Part):
     """What the kernel said about UEFI Secure Boot."""
 
     state: SecureBootState
 
 
+@dataclass(frozen=True, slots=True)
 class Module(_Part):
     """A kernel module by name."""
 
     name: str
 
 
+@dataclass(frozen=True, slots=True)
 class GapBounds(_Part):
     """Lines may be missing between these times; `count` is exact, or null if unknowable."""
 
     cause: str
     count: int | None
-    from_: Timestamp | None = Field(alias="from")
+    from_: Timestamp | None
     to: Timestamp | None
 
 
+@dataclass(frozen=True, slots=True)
 class Posture(_Part):
     """The machine's state before and after a change."""
 
@@ -74,6 +100,7 @@ class Posture(_Part):
     after: str | None
 
 
+@dataclass(frozen=True, slots=True)
 class HostPart(_Part):
     """The machine and boot the line comes from."""
 
@@ -82,6 +109,7 @@ class HostPart(_Part):
     boot_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
 class Origin(_Part):
     """Where the line was read and how far it can be believed; times in microseconds."""
 
@@ -94,6 +122,7 @@ class Origin(_Part):
     line: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
 class MatchedRule(_Part):
     """A rule that matched."""
 
@@ -103,13 +132,14 @@ class MatchedRule(_Part):
     tags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event(_Part):
     """One explained line, or one stretch in which lines were lost."""
 
-    schema_: int = Field(default=SCHEMA, alias="schema")
+    schema: int = SCHEMA
     id: str
     time: Timestamp | None
-    time_error_us: int = Field(description="how far `time` may be off")
+    time_error_us: Annotated[int, _Told(description="how far `time` may be off")]
     observed: Timestamp
     kind: Kind
     severity: Severity
@@ -121,14 +151,21 @@ class Event(_Part):
     module: Module | None = None
     gap: GapBounds | None = None
     posture: Posture | None = None
-    fields: dict[str, str] = Field(default={}, description="what a rule's extract captured")
+    fields: Annotated[dict[str, str], _CAPTURED] = dataclasses.field(default_factory=dict)
     advice: str
     host: HostPart
     origin: Origin
     rules: tuple[MatchedRule, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Event:
+        """Make an event of the object of its JSON line. Raises ValueError if that is none."""
+        parts = {name: _part(name, value) for name, value in data.items()}
+        try:
+            return cls(**parts)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
 
     def json_line(self) -> str:
         """Give the event as one line of JSON, without its newline.
@@ -136,7 +173,48 @@ class Event(_Part):
         Controls that JSON lets pass (DEL, C1) and characters that reorder or hide text are
         escaped as well, so that the line is harmless on a terminal.
         """
-        return self.model_dump_json(by_alias=True).translate(_JSON_ESCAPES)
+        plain = json.dumps(_plain(self), ensure_ascii=False, separators=(",", ":"))
+        return plain.translate(_JSON_ESCAPES)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, _Part):
+        names = _NAMES[type(value)]
+        return {wire: _plain(getattr(value, name)) for name, wire in names.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _part(name: str, value: Any) -> Any:
+    if name == "rules":
+        return tuple(_made(MatchedRule, {**each, "tags": tuple(each["tags"])}) for each in value)
+    if value is None or name not in _PARTS:
+        return tuple(value) if isinstance(value, list) else value
+    return _made(_PARTS[name], value)
+
+
+def _made(part: type[_Part], data: Mapping[str, Any]) -> _Part:
+    names = _NAMES[part]
+    try:
+        return part(**{name: data[wire] for name, wire in names.items()})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{part.__name__}: {error!r}") from None
+
+
+_PARTS: Final[Mapping[str, type[_Part]]] = {
+    "lockdown": Lockdown,
+    "process": Process,
+    "secure_boot": SecureBoot,
+    "module": Module,
+    "gap": GapBounds,
+    "posture": Posture,
+    "host": HostPart,
+    "origin": Origin,
+}
+_NAMES: Final[Mapping[type[_Part], Mapping[str, str]]] = {
+    part: {each.name: each.name.rstrip("_") for each in dataclasses.fields(part)}
+    for part in (Event, MatchedRule, *_PARTS.values())
+}
+"""Each part's attributes, and what they are called on the wire: `from` is a word of Python's."""
 
 
 def _json_escape(code: int) -> str:
@@ -174,4 +252,10 @@ def rfc3339(time_us: int | None) -> str | None:
 
 def json_schema() -> dict[str, object]:
     """Give the JSON Schema of the event, as `lockdown-watcher schema` prints it."""
-    return Event.model_json_schema(by_alias=True, mode="serialization")
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(Event).json_schema(mode="serialization")
+    bounds = schema["$defs"]["GapBounds"]
+    bounds["properties"] = {k.rstrip("_"): each for k, each in bounds["properties"].items()}
+    bounds["required"] = [name.rstrip("_") for name in bounds["required"]]
+    return schema

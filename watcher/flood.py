@@ -6,12 +6,13 @@ Kernels up to 6.0 do not rate-limit denials, so any user can cause thousands a s
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from watcher.event import Event, Lockdown
+from watcher.event import Event
 
 MINUTE_US: Final = 60_000_000
 NAMESPACE: Final = uuid.UUID("0d6f7c0e-5a4c-5f0e-9d38-0f0c5c2f7a11")
@@ -43,7 +44,7 @@ class Flood:
         self.folded = 0
         """Events folded so far, told or not; a caller sees by it whether a flood goes on."""
         for key, number, passed, folded, told, last in state or []:
-            event = Event.model_validate_json(last) if last else None
+            event = Event.of(json.loads(last)) if last else None
             self._minutes[(key[0], key[1], key[2])] = _Minute(number, passed, folded, told, event)
 
     def state(self) -> State:
@@ -108,11 +109,10 @@ def _minute_of(event: Event) -> int:
 def _fold(last: Event, key: _Key, minute: _Minute) -> Event:
     count = minute.folded
     parts = (*key, str(minute.number), str(minute.told))
-    return last.model_copy(
-        update={
-            "id": str(uuid.uuid5(NAMESPACE, "\0".join(parts))),
-            "title": f"{count:,} more in the same minute: {last.title}",
-            "lockdown": Lockdown(**{**last.lockdown.model_dump(), "suppressed": count}),
-            "warnings": (*last.warnings, f"a flood: {count} events are folded into this one"),
-        }
+    return replace(
+        last,
+        id=str(uuid.uuid5(NAMESPACE, "\0".join(parts))),
+        title=f"{count:,} more in the same minute: {last.title}",
+        lockdown=replace(last.lockdown, suppressed=count),
+        warnings=(*last.warnings, f"a flood: {count} events are folded into this one"),
     )

@@ -41,7 +41,7 @@ def complain(text: str) -> None:
 
 def writer(output: Output | None, *, verbose: bool) -> Callable[[Event], None]:
     """Give what shows an event on stdout."""
-    from watcher.sinks.console import Console, JsonLines
+    from watcher.sinks.shown import Console, JsonLines
 
     if wants_json(output):
         return JsonLines(sys.stdout).write

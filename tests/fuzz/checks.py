@@ -22,7 +22,7 @@ from watcher.provenance import trust_of
 from watcher.record import Host, Place, Record
 from watcher.rules.examples import example_record
 from watcher.rules.rule import Pack, compile_rule
-from watcher.sinks.console import Console, JsonLines
+from watcher.sinks.shown import Console, JsonLines
 from watcher.sources.frames import unframe
 from watcher.sources.kmsg_record import parse_record
 from watcher.sources.text import TextSource, record_of_line
