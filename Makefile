@@ -12,7 +12,7 @@ STORY := scan -o human -v tests/corpus/story.txt
 # What is set up is kept by the interpreter's name: another Python wants a fresh start.
 READY := $(VENV)/.ready-$(notdir $(realpath $(shell command -v $(PYTHON) 2>/dev/null)))
 
-.PHONY: run demo test lint bench fuzz lab siem outage clean
+.PHONY: run demo test lint bench fuzz lab siem outage package clean
 
 # Where no kernel log can be read (status 3, and it said why) the story is played instead.
 # Ctrl-C reaches the watcher by itself, though shells hide it from what runs beside them (env);
@@ -60,6 +60,10 @@ siem: $(READY)-siem
 outage: $(READY)-siem
 	$(BIN)/python -m pytest tests/outage $(ARGS)
 
+# The packages as people get them: manual pages, completions.
+package: $(READY)-package
+	$(BIN)/python -m pytest tests/package $(ARGS)
+
 $(READY): pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV)
 	@touch $@
@@ -78,6 +82,10 @@ $(READY)-lab: pyproject.toml .ci/setup
 
 $(READY)-siem: pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV) dev siem
+	@touch $(READY) $(READY)-dev $@
+
+$(READY)-package: pyproject.toml .ci/setup
+	@.ci/setup $(PYTHON) $(VENV) dev package
 	@touch $(READY) $(READY)-dev $@
 
 clean:

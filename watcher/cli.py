@@ -18,6 +18,7 @@ from watcher.kinds import SEVERITIES, Severity
 from watcher.terminal import (
     Output,
     complain,
+    complete_files,
     counted,
     epoch_us,
     journal_dir_option,
@@ -90,7 +91,7 @@ def watch(  # noqa: PLR0913 - one parameter an option
 
 
 @cli.command()
-@click.argument("files", nargs=-1, metavar="[FILE... | -]")
+@click.argument("files", nargs=-1, metavar="[FILE... | -]", shell_complete=complete_files)
 @journal_dir_option
 @namespace_option
 @click.option("--boot", default="all", show_default=True, metavar="ID|0|-1|all",
@@ -155,8 +156,14 @@ def _outcome(lines: int, events: int, failures: list[str], files: tuple[str, ...
     return SourceError.exit_status if failures else 0
 
 
+def _reasons(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    from watcher import explain as explaining
+
+    return explaining.beginning_with(incomplete)
+
+
 @cli.command()
-@click.argument("text", nargs=-1, required=True)
+@click.argument("text", nargs=-1, required=True, shell_complete=_reasons)
 @output_option
 def explain(text: tuple[str, ...], output: Output | None) -> int:
     """Explain a kernel line, a reason, or what a program printed.
@@ -199,7 +206,7 @@ def rules_list(output: Output | None) -> None:
 
 
 @rules.command("check")
-@click.argument("paths", nargs=-1, metavar="[FILE|DIR...]")
+@click.argument("paths", nargs=-1, metavar="[FILE|DIR...]", shell_complete=complete_files)
 def rules_check(paths: tuple[str, ...]) -> int:
     """Check rule files, or all that would be loaded; every fault is told.
 

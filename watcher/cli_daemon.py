@@ -13,6 +13,7 @@ import click
 from watcher.terminal import (
     Output,
     complain,
+    complete_files,
     counted,
     epoch_us,
     output_option,
@@ -21,7 +22,13 @@ from watcher.terminal import (
     writer,
 )
 
-_config = click.option("--config", "chosen", metavar="FILE", help="This configuration alone.")
+_config = click.option(
+    "--config",
+    "chosen",
+    metavar="FILE",
+    help="This configuration alone.",
+    shell_complete=complete_files,
+)
 
 
 @click.command()

@@ -11,6 +11,8 @@ from watcher.errors import SourceError, UsageError
 from watcher.terminal import (
     Output,
     complain,
+    complete_files,
+    complete_folders,
     journal_dir_option,
     namespace_option,
     output_option,
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--root", default="/", show_default=True, metavar="DIR",
-              help="Another system's files: a mounted disk, a captured tree.")  # fmt: skip
+              help="Another system's files: a mounted disk, a captured tree.",
+              shell_complete=complete_folders)  # fmt: skip
 @output_option
 def status(root: str, output: Output | None) -> None:
     """Tell how this machine stands: locked down or not, how far, by what, since when.
@@ -40,9 +43,17 @@ def status(root: str, output: Output | None) -> None:
     click.echo(status_page.render(_posture(root), as_json=wants_json(output)))
 
 
+def _topics(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    from watcher.diagnose import TOPICS
+
+    return [topic for topic in TOPICS if topic.startswith(incomplete)]
+
+
 @click.command()
-@click.argument("words", nargs=-1, metavar="[TOPIC | TEXT | -- CMD ARG...]")
-@click.option("--root", default="/", metavar="DIR", help="Another system's files.")
+@click.argument("words", nargs=-1, metavar="[TOPIC | TEXT | -- CMD ARG...]",
+                shell_complete=_topics)  # fmt: skip
+@click.option("--root", default="/", metavar="DIR", help="Another system's files.",
+              shell_complete=complete_folders)  # fmt: skip
 @click.option("--probe", type=click.Choice(["bpf"]),
               help="Ask the kernel by harmless calls; where it refuses, it logs that.")  # fmt: skip
 @output_option
@@ -147,7 +158,8 @@ Format = Literal["markdown", "json"]
 
 
 @click.command()
-@click.option("--html", metavar="FILE", help="Write one self-contained page instead.")
+@click.option("--html", metavar="FILE", help="Write one self-contained page instead.",
+              shell_complete=complete_files)  # fmt: skip
 @click.option("-o", "--output", type=click.Choice(get_args(Format)), default="markdown",
               show_default=True, help="What to print.")  # fmt: skip
 @click.option("--anonymous", is_flag=True, help="Leave out the host's name and all ids.")
@@ -210,8 +222,8 @@ def _write(file: str, page: str) -> None:
 
 
 @click.command()
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", shell_complete=complete_files)
+@click.argument("b", metavar="B", shell_complete=complete_files)
 @output_option
 def compare(a: str, b: str, output: Output | None) -> int:
     """Hold two reports against each other: only what differs and matters, likely reason first.

@@ -38,6 +38,11 @@ def nearest(text: str) -> list[str]:
     return list(dict.fromkeys(names[name] for name in found))
 
 
+def beginning_with(text: str) -> list[str]:
+    """Give the ids of the reasons that begin with `text`, for the shell to complete."""
+    return [reason for reason in REASONS if reason.startswith(text)]
+
+
 def _reason(text: str) -> Reason | None:
     wanted = text.strip().lower().removesuffix(" is restricted")
     by_name = {w.text.lower(): w.reason for w in reversed(WORDINGS)}

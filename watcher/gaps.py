@@ -19,7 +19,7 @@ _FLOODED: Final = (
     "Denials may have happened in this stretch without an event. If it happens again,"
     " find what floods the kernel log, or make the ring buffer larger (log_buf_len=)."
 )
-_ADVICE: Final[Mapping[str, str]] = {
+ADVICE: Final[Mapping[str, str]] = {
     "journal_vacuumed": "Denials may have happened in this stretch without an event. If it happens"
     " again, let journald keep more (SystemMaxUse=, MaxRetentionSec= in journald.conf), or let this"
     " program run all the time.",
@@ -35,12 +35,13 @@ _ADVICE: Final[Mapping[str, str]] = {
     " `lockdown-watcher deliveries`; mend that sink, or raise max_mb. What is in the store still"
     " comes.",
 }
+"""What to do about a gap, by its cause; every other cause is a flood of lines."""
 
 
 def told(cause: str, count: int | None) -> tuple[str, str]:
     """Give what is missing, as a title, and what to do about it."""
     what = "events" if cause in {"store_damaged", "backlog_dropped"} else "kernel lines"
-    advice = _ADVICE.get(cause, _FLOODED)
+    advice = ADVICE.get(cause, _FLOODED)
     if count is None:
         return f"{what.capitalize()} may be missing", advice
     return f"{count} {what} are missing", advice

@@ -11,7 +11,30 @@ from typing import TYPE_CHECKING, Literal, get_args
 import click
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from watcher.event import Event
+
+
+def complete_files(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Let the shell complete a file. click.Path would, but it also looks whether one may read."""
+    return _left_to_shell("file", incomplete)
+
+
+def complete_folders(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Let the shell complete a directory."""
+    return _left_to_shell("dir", incomplete)
+
+
+def _left_to_shell(kind: str, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type=kind)]
+
 
 Output = Literal["human", "json"]
 output_option = click.option(
@@ -21,7 +44,10 @@ output_option = click.option(
     help="human: for people (the default on a terminal); json: JSON Lines (the default in a pipe).",
 )
 journal_dir_option = click.option(
-    "--journal-dir", metavar="DIR", help="A directory of journal files."
+    "--journal-dir",
+    metavar="DIR",
+    help="A directory of journal files.",
+    shell_complete=complete_folders,
 )
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="The whole explanation.")
 namespace_option = click.option("--namespace", metavar="NS", help="A journal namespace.")
