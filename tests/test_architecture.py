@@ -38,7 +38,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "posture.": ("lockdown.", "posture."),
     "log": (),
     "moment": ("errors",),
-    "pack": ("", "errors", "rules."),
+    "pack": ("", "config", "errors", "rules."),
     "sources.": ("errors", "host", "record", "provenance", "rules.prefilter", "sources."),
     "encodings.": ("", "kinds", "event", "encodings."),
     "sinks.": ("", "errors", "event", "kinds", "encodings.", "sinks."),

@@ -130,6 +130,25 @@ filter:
     assert not compile_rule(data).matches(Fields({"MESSAGE": "x", "HOST": "laptop"}))
 
 
+def test_placeholders_come_from_the_config() -> None:
+    """expand: any of the values, wildcards and all; in a pattern each is itself."""
+    expand = {"who": ("root", "adm*"), "dot": (".",)}
+
+    def told(selection: str) -> Rule:
+        detection = f"detection:\n{SELECTION % selection}\n"
+        (data,), faults = parse({"r.yml": HEAD + detection}, expand)
+        assert faults == []
+        return compile_rule(data)
+
+    each = told("MESSAGE|expand|contains: 'user %who% x'")
+    assert each.matches(Fields({"MESSAGE": "a user Admin x"}))
+    assert each.matches(Fields({"MESSAGE": "a user root x"}))
+    assert not each.matches(Fields({"MESSAGE": "a user guest x"}))
+    each = told("MESSAGE|re|expand: 'a%dot%c'")
+    assert each.matches(Fields({"MESSAGE": "a.c"}))
+    assert not each.matches(Fields({"MESSAGE": "abc"}))
+
+
 def test_extract_captures() -> None:
     """watcher.extract gives an event fields of a user's own, by a linear-time engine."""
     more = "watcher:\n  extract: 'port (?P<port>[0-9]+)'\n  examples: {match: [port 7]}\n"
@@ -147,7 +166,8 @@ def test_extract_captures() -> None:
         (HEAD.replace("low", "huge") + "detection: {s: {M: 1}, condition: s}\n", "huge", 3),
         (HEAD + "detection: {s: {M|re: '(?=x)'}, condition: s}\n", "(?=x)", None),
         (HEAD + "detection: {s: {M|minute: 5}, condition: s}\n", "time modifiers", None),
-        (HEAD + "detection: {s: {M|expand: '%a%'}, condition: s}\n", "expand", None),
+        (HEAD + "detection: {s: {M|expand: '%a%'}, condition: s}\n", "%a% stands", None),
+        (HEAD + "detection: {s: {M|expand: '\\%a%'}, condition: s}\n", "escaped", None),
         (HEAD.replace("id:", "name:") + PLAIN, "needs an id", None),
         (HEAD + "detection: {s: {M: 1}, condition: s}\nwatcher: {notfy: true}\n",
          "watcher.notfy: unknown key, did you mean notify?", 6),
@@ -282,7 +302,7 @@ def test_a_plain_sigma_rule_just_loads(home: Path) -> None:
 def test_the_cache_gives_the_same_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second start reads data, does not parse, and has the same rules."""
     first = packs.load_pack()
-    monkeypatch.setattr(packs, "check", lambda _texts: pytest.fail("parsed again"))
+    monkeypatch.setattr(packs, "check", lambda *_: pytest.fail("parsed again"))
     second = packs.load_pack()
     assert [(r.id, r.level, r.literals) for r in first.rules] == [
         (r.id, r.level, r.literals) for r in second.rules
@@ -298,6 +318,27 @@ def test_a_damaged_cache_is_made_anew(damage: bytes) -> None:
     assert kept is not None
     kept.write_bytes(damage)
     assert len(packs.load_pack().rules) == expected
+
+
+def test_the_config_names_folders_and_placeholders(home: Path, tmp_path: Path) -> None:
+    """[rules] counts for all who load rules; beside a chosen file lie rules of its own."""
+    more, beside = tmp_path / "more", tmp_path / "etc" / "rules"
+    more.mkdir()
+    beside.mkdir(parents=True)
+    detection = "detection: {s: {MESSAGE|expand: '%x%'}, condition: s}\n"
+    (more / "a.yml").write_text(HEAD.replace("title: t", "title: named") + detection)
+    (beside / "b.yml").write_text(HEAD.replace("9a01", "9a02") + detection)
+    (home / "c.yml").write_text("not read, for one file was chosen")
+    chosen = tmp_path / "etc" / "config.toml"
+    chosen.write_text(f'[rules]\nfolders = ["{more}"]\nexpand = {{ x = ["y"] }}\n')
+    titles = [r.title for r in packs.load_pack(str(chosen)).rules]
+    assert titles[-2:] == ["t", "named"]
+    chosen.write_text('[rules]\nfolders = ["relative"]\n')
+    with pytest.raises(UsageError, match=r"config.toml:2: rules: folders"):
+        packs.load_pack(str(chosen))
+    chosen.write_text(f'[rules]\nfolders = ["{tmp_path}/gone"]\n')
+    with pytest.raises(UsageError, match="gone: cannot be read"):
+        packs.load_pack(str(chosen))
 
 
 def test_unreadable_and_odd_files_are_told(tmp_path: Path) -> None:

@@ -215,8 +215,9 @@ def rules_check(paths: tuple[str, ...]) -> int:
     """
     from watcher import pack
 
-    texts, unread = pack.read_texts([Path(path) for path in paths] or pack.folders())
-    rules, faults = pack.check(texts)
+    loaded, expand = pack.sources()
+    texts, unread = pack.read_texts([Path(path) for path in paths] or loaded)
+    rules, faults = pack.check(texts, expand)
     told = [*unread, *map(str, faults)]
     for fault in told:
         complain(fault)

@@ -73,14 +73,30 @@ class StoreOptions(_Table):
     )
 
 
+_Path = Annotated[str, Field(pattern="^/")]
+
+
+class RulesOptions(_Table):
+    """[rules]: which rules run besides the shipped ones, and what they leave open."""
+
+    folders: tuple[_Path, ...] = Field(
+        default=(), description="rule folders besides rules/ beside each config file"
+    )
+    expand: dict[str, tuple[str, ...]] = Field(
+        default={}, description="what %name% stands for where a rule says expand: any of a list"
+    )
+
+
 @dataclass(frozen=True)
 class Config:
-    """What the daemon is told. `files` are those it came from."""
+    """What the daemon is told. `files` are those it came from, `chosen` the one asked for."""
 
     source: SourceOptions
     store: StoreOptions
     sinks: tuple[SinkOptions, ...]
     files: tuple[str, ...] = ()
+    rules: RulesOptions = RulesOptions()  # noqa: RUF009 - frozen
+    chosen: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,13 +126,11 @@ def check(chosen: str | None = None, *, open_sinks: bool = False) -> tuple[Confi
     `open_sinks` looks besides for what each sink needs here: its library, keys, certificates.
     """
     faults: list[Fault] = []
-    read = _Files()
-    named, paths = _paths(chosen)
-    for path in paths:
-        read.add(path, faults, required=named)
-    tables = read.tables
+    read = _read(chosen, faults)
     faults += [
-        read.fault(name, (name,), _unknown(name, _TABLES)) for name in tables if name not in _TABLES
+        read.fault(name, (name,), _unknown(name, _TABLES))
+        for name in read.tables
+        if name not in _TABLES
     ]
     sinks = dict(_sinks(read, faults))
     config = Config(
@@ -124,13 +138,30 @@ def check(chosen: str | None = None, *, open_sinks: bool = False) -> tuple[Confi
         store=_table(StoreOptions, "store", read, faults),
         sinks=tuple(sinks.values()),
         files=tuple(read.texts),
+        rules=_table(RulesOptions, "rules", read, faults),
+        chosen=chosen,
     )
     faults += _twice(sinks, read)
     faults += _not_ready(sinks, read) if open_sinks else ()
     return config, faults
 
 
-_TABLES: Final = ("source", "store", "sink")
+_TABLES: Final = ("source", "store", "rules", "sink")
+
+
+def rules(chosen: str | None = None) -> tuple[RulesOptions, list[Path]]:
+    """Read [rules] alone, and give every rule folder of the user's there is, in order.
+
+    Those beside the config files need not exist, those that [rules] names are to be looked for.
+    Raises UsageError with each fault on a line of its own.
+    """
+    faults: list[Fault] = []
+    read = _read(chosen, faults, unreadable_too=True)
+    options = _table(RulesOptions, "rules", read, faults)
+    if faults:
+        raise UsageError("\n".join(map(str, faults)))
+    beside = (path.parent / "rules" for path in _paths(chosen)[1])
+    return options, [*filter(Path.is_dir, beside), *map(Path, options.folders)]
 
 
 def sink_module(kind: str) -> ModuleType:
@@ -147,9 +178,30 @@ def _paths(chosen: str | None) -> tuple[bool, list[Path]]:
         chosen = os.environ.get("LOCKDOWN_WATCHER_CONFIG") or None
     if chosen is not None:
         return True, [Path(chosen)]
-    home = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(home) if home.startswith("/") else Path("~/.config").expanduser()
-    return False, [SYSTEM, base / "lockdown-watcher" / "config.toml"]
+    own = home("XDG_CONFIG_HOME", ".config")
+    return False, [SYSTEM, *([own / "config.toml"] if own else [])]
+
+
+def home(variable: str, default: str) -> Path | None:
+    """Give our folder below the user's own; None for a user who has none.
+
+    A relative path is to be ignored (XDG base directory specification).
+    """
+    base = os.environ.get(variable, "")
+    if base.startswith("/"):
+        return Path(base, "lockdown-watcher")
+    own = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
+    return Path(own, default, "lockdown-watcher") if own.startswith("/") else None
+
+
+def _read(chosen: str | None, faults: list[Fault], *, unreadable_too: bool = False) -> _Files:
+    """Read the files. `unreadable_too`: go on without one that is not for this user to read."""
+    read = _Files()
+    named, paths = _paths(chosen)
+    for path in paths:
+        if named or not (unreadable_too and path.exists() and not os.access(path, os.R_OK)):
+            read.add(path, faults, required=named)
+    return read
 
 
 class _Files:
@@ -206,7 +258,7 @@ def _text(path: Path) -> str:
 def _line_of(text: str, table: str, keys: tuple[str | int, ...]) -> int | None:
     """Find where a key stands: below the header of its table, the n-th of its kind."""
     nth = next((key for key in keys if isinstance(key, int)), 0)
-    name = keys[-1] if isinstance(keys[-1], str) else table
+    name = next((key for key in reversed(keys) if isinstance(key, str)), table)
     lines = text.splitlines()
     head = re.compile(rf"\s*\[+\s*[\"']?{re.escape(table)}[\"']?\s*\]")
     heads = [i for i, each in enumerate(lines) if head.match(each)]
@@ -328,6 +380,7 @@ def show(config: Config) -> str:
     """Give the configuration as TOML, every option as it stands."""
     parts = [f"# from {', '.join(config.files) or 'no file: these are the defaults'}"]
     parts += [_shown("[source]", config.source), _shown("[store]", config.store)]
+    parts += [_shown("[rules]", config.rules)]
     parts += [_shown("[[sink]]", sink) for sink in config.sinks]
     return "\n\n".join(parts)
 
@@ -348,6 +401,9 @@ def _masked(key: str, value: object) -> object:
 
 def _toml(value: object) -> str:
     # JSON's strings, numbers, booleans and lists are TOML's too.
+    if isinstance(value, Mapping):
+        pairs = (f"{_toml(key)} = {_toml(each)}" for key, each in value.items())
+        return f"{{ {', '.join(pairs)} }}" if value else "{}"
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -363,6 +419,7 @@ def json_schema() -> dict[str, object]:
         "properties": {
             "source": SourceOptions.model_json_schema(),
             "store": StoreOptions.model_json_schema(),
+            "rules": RulesOptions.model_json_schema(),
             "sink": {"type": "array", "items": {"oneOf": sinks}},
         },
     }

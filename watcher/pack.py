@@ -1,8 +1,9 @@
-"""Find rule files and load them: the shipped pack, then each config's rules/*.yml (or .yaml).
+"""Find rule files and load them: the shipped pack, rules/ beside each config file, [rules] folders.
 
-A later rule of the same id replaces an earlier one; `status: deprecated` switches it off. What
-pySigma made of them is kept as JSON in the cache directory, keyed by the files' content and
-this program's version, for pySigma takes 75 ms to import and 25 to parse the shipped pack.
+Every command loads them here, and so has the same. A later rule of the same id replaces an
+earlier one; `status: deprecated` switches it off. What pySigma made of them is kept as JSON in the
+cache directory, keyed by the files' content and this program's version, for pySigma takes 75 ms to
+import and 25 to parse the shipped pack.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from watcher import __version__
+from watcher import __version__, config
 from watcher.errors import UsageError
 from watcher.rules.rule import Pack, Rule, RuleData, compile_rule
 
@@ -39,33 +40,27 @@ def shipped() -> Path:
     return installed if installed.is_dir() else here.parent / "rules"
 
 
-def folders() -> list[Path]:
-    """Give the folders rules are read from, in order (design: Contract, files and config)."""
-    own = [Path("/etc/lockdown-watcher/rules")]
-    if home := _home("XDG_CONFIG_HOME", ".config"):
-        own.append(home / "rules")
-    return [shipped(), *(folder for folder in own if folder.is_dir())]
+Expand = Mapping[str, tuple[str, ...]]
+"""What %name% stands for in rules, from [rules.expand]."""
 
 
-def _home(variable: str, default: str) -> Path | None:
-    """Give our folder below the user's own; None for a user who has none.
+def sources(chosen: str | None = None) -> tuple[list[Path], Expand]:
+    """Give the folders rules are read from, in order, and what their placeholders stand for.
 
-    A relative path is to be ignored (XDG base directory specification).
+    `chosen` is the config file asked for, if one was. Raises UsageError if it has faults.
     """
-    base = os.environ.get(variable, "")
-    if base.startswith("/"):
-        return Path(base, "lockdown-watcher")
-    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
-    return Path(home, default, "lockdown-watcher") if home.startswith("/") else None
+    options, own = config.rules(chosen)
+    return [shipped(), *own], options.expand
 
 
-def load_pack() -> Pack:
+def load_pack(chosen: str | None = None) -> Pack:
     """Load every rule that runs. Raises UsageError with each fault on a line of its own."""
-    texts, unread = read_texts(folders())
-    key = hashlib.sha256(json.dumps([__version__, texts]).encode()).hexdigest()
+    paths, expand = sources(chosen)
+    texts, unread = read_texts(paths)
+    key = hashlib.sha256(json.dumps([__version__, expand, texts]).encode()).hexdigest()
     rules = _compiled(None if unread else _cached(key))
     if rules is None:
-        data, faults = check(texts)
+        data, faults = check(texts, expand)
         if unread or faults:
             raise UsageError("\n".join([*unread, *map(str, faults)]))
         _keep(key, data)
@@ -80,13 +75,13 @@ def _compiled(data: list[RuleData] | None) -> tuple[Rule, ...] | None:
         return None
 
 
-def check(texts: Texts) -> tuple[list[RuleData], list[Fault]]:
+def check(texts: Texts, expand: Expand | None = None) -> tuple[list[RuleData], list[Fault]]:
     """Parse rules and hold them against their examples; give those that run and every fault."""
     from watcher.rules.examples import faults as missed
     from watcher.rules.parse import Fault, parse
 
     with _quiet():
-        rules, faults = parse(texts)
+        rules, faults = parse(texts, expand or {})
     faults += [Fault(r["file"], text) for r in rules for text in missed(compile_rule(r))]
     by_id = {rule["id"]: rule for rule in rules}
     return [rule for rule in by_id.values() if rule["status"] != "deprecated"], faults
@@ -153,7 +148,7 @@ def _bytes(file: Path) -> bytes:
 
 def _cache() -> Path | None:
     given = os.environ.get("CACHE_DIRECTORY")
-    folder = Path(given) if given else _home("XDG_CACHE_HOME", ".cache")
+    folder = Path(given) if given else config.home("XDG_CACHE_HOME", ".cache")
     return folder / "rules.json" if folder else None
 
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +56,8 @@ def serve(config: Config, say: Say) -> None:
                     say(line)
             logs, why = Logs(config, store, faults).opened()
             say(f"{why}; {len(config.sinks)} sinks; the store is {store.path}")
-            Daemon(config, store, logs, faults, PostureWatch(), stop, say, load_pack).run()
+            rules = partial(load_pack, config.chosen)
+            Daemon(config, store, logs, faults, PostureWatch(), stop, say, rules).run()
 
 
 def _begun_anew(store: Store) -> str | None:
@@ -92,7 +94,7 @@ class Logs:
         source = config.source
         self._wish = choose.Wish(source.kind, source.journal_dir or None, source.namespace or None)
         self._wanted = choose.wanted(self._wish)
-        self._pack = load_pack()
+        self._pack = load_pack(config.chosen)
         self._since_us = now_us() - choose.RECOVERED_US if since_us is None else since_us
 
     def opened(self) -> tuple[list[Log], str]:

@@ -21,7 +21,7 @@ from sigma.rule import SigmaRule, SigmaYAMLLoader
 
 from watcher.kinds import SEVERITIES, Kind, Severity
 from watcher.rules.rule import Example, RuleData, compile_rule
-from watcher.rules.tree import UnsupportedError, tree
+from watcher.rules.tree import Expand, UnsupportedError, tree
 
 _FAULT_WIDTH: Final = 300
 _DEEPEST: Final = 64
@@ -57,10 +57,13 @@ class _WatcherKey(BaseModel):
     examples: _Examples = _Examples()
 
 
-def parse(texts: Mapping[str, str]) -> tuple[list[RuleData], list[Fault]]:
+def parse(
+    texts: Mapping[str, str], expand: Expand | None = None
+) -> tuple[list[RuleData], list[Fault]]:
     """Read rule files (name to text), in order; filter documents apply to all of them.
 
-    A file with a fault gives no rule; every fault of every file is in the answer.
+    `expand` says what placeholders stand for. A file with a fault gives no rule; every fault of
+    every file is in the answer.
     """
     faults: list[Fault] = []
     parsed = {name: _documents(name, text, faults) for name, text in texts.items()}
@@ -70,7 +73,7 @@ def parse(texts: Mapping[str, str]) -> tuple[list[RuleData], list[Fault]]:
         own: list[RuleData] = []
         for doc in documents:
             if not isinstance(doc, SigmaFilter):
-                own += _rule(name, doc, filters, texts[name], faults)
+                own += _rule(name, doc, (filters, expand or {}), texts[name], faults)
         faults += [Fault(name, f"two rules of the id {twice}") for twice in _twice(own)]
         rules += own
     return rules, faults
@@ -121,14 +124,17 @@ def _mapping(doc: object) -> dict[str, Any]:
     return doc
 
 
-def _rule(
-    name: str, doc: Any, filters: list[SigmaFilter], text: str, faults: list[Fault]
-) -> list[RuleData]:
+Around = tuple[list[SigmaFilter], Expand]
+"""What else makes a rule: the filter documents, and what placeholders stand for."""
+
+
+def _rule(name: str, doc: Any, around: Around, text: str, faults: list[Fault]) -> list[RuleData]:
+    filters, expand = around
     try:
         if isinstance(doc, SigmaCorrelationRule):
             raise UnsupportedError("correlation rules are not supported")
         filtered: SigmaRule = reduce(lambda r, f: f.apply_on_rule(r), filters, doc)
-        data = _data(name, filtered)
+        data = _data(name, filtered, expand)
         compile_rule(data)  # for its faults: a pattern that re2 refuses
     except ValidationError as error:
         faults += [
@@ -143,7 +149,7 @@ def _rule(
     return []
 
 
-def _data(name: str, doc: SigmaRule) -> RuleData:
+def _data(name: str, doc: SigmaRule, expand: Expand) -> RuleData:
     key = _WatcherKey.model_validate(doc.custom_attributes.get("watcher", {}))
     if "watcher" in doc.custom_attributes and not key.examples.match:
         raise UnsupportedError("a rule with the key watcher needs watcher.examples.match")
@@ -159,7 +165,7 @@ def _data(name: str, doc: SigmaRule) -> RuleData:
         status=doc.status.name.lower() if doc.status else "",
         description=" ".join((doc.description or "").split()),
         tags=[str(tag) for tag in doc.tags],
-        condition=["or", [tree(condition.parsed) for condition in doc.detection.parsed_condition]],
+        condition=tree(doc.detection.parsed_condition, expand),
         kind=key.kind,
         notify=key.notify,
         extract=key.extract,

@@ -12,6 +12,10 @@ A node is a list whose first element names it:
 
 from __future__ import annotations
 
+import itertools
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sigma.conditions import (
@@ -20,9 +24,11 @@ from sigma.conditions import (
     ConditionNOT,
     ConditionOR,
     ConditionValueExpression,
+    SigmaCondition,
 )
 from sigma.types import (
     CompareOperators,
+    Placeholder,
     SigmaBool,
     SigmaCasedString,
     SigmaCIDRExpression,
@@ -45,34 +51,81 @@ class UnsupportedError(ValueError):
     """A rule uses something this engine does not evaluate; refused at load, never half done."""
 
 
-def tree(node: Any) -> Node:
-    """Turn one node of pySigma's condition into data.
+Expand = Mapping[str, Sequence[str]]
+"""What %name% stands for where a rule says expand: any of these, wildcards and all."""
+
+
+def tree(conditions: Sequence[SigmaCondition], expand: Expand) -> Node:
+    """Turn a rule's conditions, of which one must hold (spec, "Condition"), into data.
 
     Raises UnsupportedError for a value or condition this engine does not know.
     """
-    if isinstance(node, ConditionAND):
-        return ["and", [tree(arg) for arg in node.args]]
-    if isinstance(node, ConditionOR):
-        return ["or", [tree(arg) for arg in node.args]]
+    return ["or", [_node(each.parsed, expand) for each in conditions]]
+
+
+def _node(node: Any, expand: Expand) -> Node:
+    if isinstance(node, ConditionAND | ConditionOR):
+        name = "and" if isinstance(node, ConditionAND) else "or"
+        return [name, [_node(arg, expand) for arg in node.args]]
     if isinstance(node, ConditionNOT):
-        return ["not", tree(node.args[0])]
+        return ["not", _node(node.args[0], expand)]
     if isinstance(node, ConditionFieldEqualsValueExpression):
-        return _value(node.field, node.value)
+        return _any(node.field, _expanded(node.value, expand), _value)
     if isinstance(node, ConditionValueExpression):
-        return _keyword(node.value)
+        return _any("MESSAGE", _expanded(node.value, expand), _keyword)
     raise UnsupportedError(f"cannot evaluate {type(node).__name__}")
 
 
-def _keyword(value: Any) -> Node:
+def _any(field: str, values: list[Any], make: Callable[[str, Any], Node]) -> Node:
+    nodes = [make(field, value) for value in values]
+    return nodes[0] if len(nodes) == 1 else ["or", nodes]
+
+
+def _keyword(field: str, value: Any) -> Node:
     # A keyword stands for "somewhere in the message" (spec, "Keywords").
-    if not isinstance(value, SigmaString):
-        return _value("MESSAGE", value)
-    return ["string", "MESSAGE", [0, *_parts(value), 0], isinstance(value, SigmaCasedString)]
+    if isinstance(value, SigmaNumber):
+        value = SigmaString(str(value))
+    if isinstance(value, SigmaString):
+        return ["string", field, [0, *_parts(value), 0], isinstance(value, SigmaCasedString)]
+    if isinstance(value, SigmaRegularExpression):
+        return _value(field, value)
+    raise UnsupportedError(f"cannot look for {type(value).__name__} without a field")
+
+
+def _expanded(value: Any, expand: Expand) -> list[Any]:
+    """Give the values one stands for: those of its modifiers, and of its placeholders."""
+    if isinstance(value, SigmaExpansion):
+        return [deeper for each in value.values for deeper in _expanded(each, expand)]
+    holds_some = isinstance(value, SigmaString | SigmaRegularExpression)
+    if not holds_some or not value.contains_placeholder():
+        return [value]
+    regex = isinstance(value, SigmaRegularExpression)
+    _refuse_escaped(value.regexp.s if regex else value.s)
+    found: list[Any] = value.replace_placeholders(
+        lambda placeholder: iter(_values(placeholder.name, expand, regex=regex))
+    )
+    if isinstance(value, SigmaCasedString):
+        return [SigmaCasedString.from_sigma_string(each) for each in found]
+    return found
+
+
+def _values(name: str, expand: Expand, *, regex: bool) -> list[str | SigmaString]:
+    if name not in expand:
+        raise UnsupportedError(
+            f"%{name}% stands for nothing (expand): say for what in [rules.expand] of config.toml"
+        )
+    # In a pattern a value is itself; its wildcards have no meaning there.
+    return [re.escape(each) if regex else SigmaString(each) for each in expand[name]]
+
+
+def _refuse_escaped(parts: Sequence[Any]) -> None:
+    """Refuse \\%name%, which the spec takes literally and pySigma does not."""
+    for before, part in itertools.pairwise(parts):
+        if isinstance(part, Placeholder) and isinstance(before, str) and before.endswith("\\"):
+            raise UnsupportedError(f"an escaped placeholder (\\%{part.name}%) is not supported")
 
 
 def _value(field: str, value: Any) -> Node:
-    if isinstance(value, SigmaExpansion):
-        return ["or", [_value(field, each) for each in value.values]]
     if isinstance(value, SigmaString):
         return ["string", field, _parts(value), isinstance(value, SigmaCasedString)]
     if isinstance(value, SigmaRegularExpression):
@@ -92,19 +145,23 @@ def _presence(field: str, value: Any) -> Node | None:
 
 
 def _comparison(field: str, value: Any) -> Node:
-    if isinstance(value, SigmaTimestampPart):
-        raise UnsupportedError("the time modifiers (minute, hour, ...) are not supported")
     if isinstance(value, SigmaNumber):
-        return ["number", field, "eq", value.number]
-    if isinstance(value, SigmaCompareExpression):
-        if isinstance(value.number, SigmaTimestampPart):
-            raise UnsupportedError("the time modifiers (minute, hour, ...) are not supported")
-        return ["number", field, _OPERATORS[value.op], value.number.number]
+        return _number(field, "eq", value)
+    if isinstance(value, SigmaCompareExpression) and value.op in _OPERATORS:
+        return _number(field, _OPERATORS[value.op], value.number)
     if isinstance(value, SigmaCIDRExpression):
         return ["cidr", field, str(value.network)]
     if isinstance(value, SigmaFieldReference):
         return ["reference", field, value.field, value.starts_with, value.ends_with]
     raise UnsupportedError(f"cannot evaluate {type(value).__name__}")
+
+
+def _number(field: str, operator: str, value: SigmaNumber) -> Node:
+    if not math.isfinite(value.number):
+        raise UnsupportedError(f"{field}: {value.number} is no number to compare with")
+    if isinstance(value, SigmaTimestampPart):
+        raise UnsupportedError("the time modifiers (minute, hour, ...) are not supported")
+    return ["number", field, operator, value.number]
 
 
 _FLAGS: Final = {"IGNORECASE": "i", "MULTILINE": "m", "DOTALL": "s"}
@@ -125,5 +182,5 @@ def _parts(value: SigmaString) -> list[Any]:
         elif isinstance(part, SpecialChars):
             parts.append(_WILDCARDS[part])
         else:
-            raise UnsupportedError("placeholders (the expand modifier) are not supported")
+            raise UnsupportedError(f"cannot evaluate {type(part).__name__} in a value")
     return parts
