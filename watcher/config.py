@@ -218,7 +218,7 @@ class _Files:
         try:
             text = _text(path)
             tables = tomllib.loads(text)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if required:
                 faults.append(Fault(file, None, "no such file"))
         except (OSError, ValueError) as error:
