@@ -300,7 +300,7 @@ def test_schema() -> None:
     assert json.loads(run("schema").stdout) == json_schema()
 
 
-COMMANDS = ["", "watch", "scan", "explain", "rules list", "rules check", "schema"]
+COMMANDS = ["", "watch", "scan", "explain", "rules list", "rules check", "rules test", "schema"]
 
 
 @pytest.mark.parametrize("args", COMMANDS)

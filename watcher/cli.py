@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watcher import __version__, cli_daemon, cli_machine
+from watcher import __version__, cli_daemon, cli_machine, cli_rules
 from watcher.errors import SourceError, WatcherError
 from watcher.kinds import SEVERITIES, Severity
 from watcher.terminal import (
     Output,
     complain,
     complete_files,
-    counted,
     epoch_us,
     journal_dir_option,
     namespace_option,
@@ -92,12 +91,9 @@ def watch(  # noqa: PLR0913 - one parameter an option
 
 @cli.command()
 @click.argument("files", nargs=-1, metavar="[FILE... | -]", shell_complete=complete_files)
-@journal_dir_option
-@namespace_option
-@click.option("--boot", default="all", show_default=True, metavar="ID|0|-1|all",
-              help="One boot of the journal: 0 is the last one in it.")  # fmt: skip
-@click.option("--since", metavar="TIME", help="From here on: 2026-11-23, 18:00, -2h, ...")
-@click.option("--until", metavar="TIME", help="Up to here.")
+@cli_rules.past_options
+@click.option("--rules", multiple=True, metavar="FILE|DIR", shell_complete=complete_files,
+              help="These Sigma rules alone, from any folder.")  # fmt: skip
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 if such an event was found.")
 @output_option
 @verbose_option
@@ -108,6 +104,7 @@ def scan(  # noqa: PLR0913, PLR0917
     boot: str,
     since: str | None,
     until: str | None,
+    rules: tuple[str, ...],
     fail_on: Severity | None,
     output: Output | None,
     *,
@@ -122,21 +119,14 @@ def scan(  # noqa: PLR0913, PLR0917
     Example: dmesg | lockdown-watcher scan -
     """
     from watcher import scan as scanning
-    from watcher.pack import load_pack
 
-    if journal_dir and namespace:
-        raise click.UsageError("--journal-dir and --namespace exclude each other")
-    if files and (journal_dir or namespace):
-        raise click.UsageError("FILE and --journal-dir or --namespace exclude each other")
-    bounds = [None if each is None else epoch_us(each) for each in (since, until)]
-    if None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
-        raise click.UsageError(f"--since {since} is later than --until {until}")
-    extent = scanning.Extent(files, journal_dir, namespace, boot, *bounds)
+    asked = cli_rules.extent(files, journal_dir, namespace, boot, since, until)
     tally = scanning.Tally()
+    pack = cli_rules.chosen(rules)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         write = writer(output, verbose=verbose)
-        scanning.scan(extent, load_pack(), _unheard(write) if fail_on else write, tally)
+        scanning.scan(asked, pack, _unheard(write) if fail_on else write, tally)
     except KeyboardInterrupt:
         sys.stdout.flush()
         complain(f"stopped after {tally.lines:,} lines; the rest was not read")
@@ -186,45 +176,6 @@ def explain(text: tuple[str, ...], output: Output | None) -> int:
     return 0
 
 
-@cli.group()
-def rules() -> None:
-    """The rule pack: which lines become events, and how grave they are."""
-
-
-@rules.command("list")
-@output_option
-def rules_list(output: Output | None) -> None:
-    """List the rules that run.
-
-    \b
-    Example: lockdown-watcher rules list
-    """
-    from watcher.pack import load_pack
-    from watcher.pages import rule_table
-
-    click.echo(rule_table.render(load_pack(), as_json=wants_json(output)))
-
-
-@rules.command("check")
-@click.argument("paths", nargs=-1, metavar="[FILE|DIR...]", shell_complete=complete_files)
-def rules_check(paths: tuple[str, ...]) -> int:
-    """Check rule files, or all that would be loaded; every fault is told.
-
-    \b
-    Example: lockdown-watcher rules check /etc/lockdown-watcher/rules
-    """
-    from watcher import pack
-
-    loaded, expand = pack.sources()
-    texts, unread = pack.read_texts([Path(path) for path in paths] or loaded)
-    rules, faults = pack.check(texts, expand)
-    told = [*unread, *map(str, faults)]
-    for fault in told:
-        complain(fault)
-    click.echo(f"{counted(len(rules), 'rule')}, {counted(len(told), 'fault')}")
-    return 2 if told else 0
-
-
 @cli.command()
 def schema() -> None:
     """Print the JSON Schema of an event.
@@ -239,7 +190,7 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-for _command in (*cli_daemon.COMMANDS, *cli_machine.COMMANDS):
+for _command in (*cli_daemon.COMMANDS, *cli_machine.COMMANDS, *cli_rules.COMMANDS):
     cli.add_command(_command)
 
 

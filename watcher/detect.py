@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from watcher.event import (
@@ -92,12 +92,23 @@ _CLAIM: Final = re.compile(r"(?:kernel(?:\[\d{0,10}\])?: ?)?(?:\[ {0,8}\d{1,10}\
 
 
 def judge(record: Record) -> Finding | None:
-    """Give what the catalogue says of a record; a line that a process wrote is forged."""
+    """Give what the catalogue says of a record; the kernel's words in a process's mouth are forged.
+
+    One that does not call itself the kernel claims nothing, whatever it quotes.
+    """
     if record.trust != "injected":
         return recognise(record.text)
+    if not _claims(record.fields):
+        return None
     claim = _CLAIM.match(record.text)
     found = recognise(record.text[claim.end() if claim else 0 :])
     return found and _forged(found)
+
+
+def _claims(fields: Mapping[str, str]) -> bool:
+    if fields.get("_TRANSPORT") in {"kernel", "audit"}:
+        return True
+    return fields.get("SYSLOG_IDENTIFIER") == "kernel"
 
 
 def _forged(claimed: Finding) -> Finding:

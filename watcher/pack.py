@@ -68,6 +68,14 @@ def load_pack(chosen: str | None = None) -> Pack:
     return Pack(rules)
 
 
+def load_only(paths: Iterable[Path]) -> tuple[Pack, list[str]]:
+    """Load the rules of these files and folders alone; give with them what is wrong with others."""
+    _, expand = sources()
+    texts, unread = read_texts(paths)
+    data, faults = check(texts, expand)
+    return Pack(tuple(map(compile_rule, data))), [*unread, *map(str, faults)]
+
+
 def _compiled(data: list[RuleData] | None) -> tuple[Rule, ...] | None:
     try:
         return None if data is None else tuple(map(compile_rule, data))

@@ -65,8 +65,8 @@ def scan(extent: Extent, pack: Pack, write: Callable[[Event], None], tally: Tall
 
     Every source has its own count of equal lines, so the same file twice gives the same ids.
     """
-    with _Progress(tally) as progress:
-        for open_source in _sources(extent, pack):
+    with Progress(tally) as progress:
+        for open_source in sources(extent, pack):
             try:
                 _pass(open_source(), Detector(pack), write, tally, progress)
             except SourceError as error:
@@ -101,7 +101,8 @@ def _write(events: Iterator[Event], write: Callable[[Event], None], tally: Tally
 # --- which sources
 
 
-def _sources(extent: Extent, pack: Pack) -> Iterator[Callable[[], Past]]:
+def sources(extent: Extent, pack: Pack) -> Iterator[Callable[[], Past]]:
+    """Give what opens each source of `extent`; opening raises SourceError where it cannot."""
     if not extent.files:
         yield lambda: _journal(extent, (), pack)
     for file in extent.files:
@@ -175,7 +176,9 @@ class _Between:
 # --- progress, on a terminal only, and only when it takes long
 
 
-class _Progress(AbstractContextManager["_Progress"]):
+class Progress(AbstractContextManager["Progress"]):
+    """Shows on a terminal, after a while, how far a tally has come."""
+
     AFTER_S: Final = 1.0
     EVERY_S: Final = 0.2
 
@@ -185,6 +188,7 @@ class _Progress(AbstractContextManager["_Progress"]):
         self._next = time.monotonic() + self.AFTER_S if sys.stderr.isatty() else float("inf")
 
     def __call__(self) -> None:
+        """Show it, if it is time."""
         now = time.monotonic()
         if now >= self._next:
             self._next, self._shown = now + self.EVERY_S, True

@@ -310,6 +310,13 @@ class Reading:
         )
         return (row[0] for row in found)
 
+    def hits(self) -> dict[str, int]:
+        """Count the events that are still kept by the id of each rule that matched."""
+        found = self._db.execute(
+            "SELECT value ->> 'id', count(*) FROM events, json_each(line, '$.rules') GROUP BY 1"
+        )
+        return dict(found.fetchall())
+
     def deliveries(self) -> list[Delivery]:
         """Give how every sink stands."""
         found = self._db.execute(

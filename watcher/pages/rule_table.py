@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from watcher.rules import Pack, Rule
 
+Hits = Mapping[str, int]
 
-def render(pack: Pack, *, as_json: bool) -> str:
-    """Give the text to print, without a newline at its end."""
+
+def render(pack: Pack, hits: Hits | None, *, as_json: bool) -> str:
+    """Give the text to print, without a newline at its end.
+
+    `hits` are recorded events by rule id, None where nothing was ever recorded.
+    """
     if as_json:
-        return "\n".join(json.dumps(_row(rule)) for rule in pack.rules)
-    rows = [("LEVEL", "KIND", "RULE", "FILE")]
-    rows += [(r.level, r.kind or "any line", r.title, Path(r.file).name) for r in pack.rules]
+        return "\n".join(json.dumps(_row(rule, hits)) for rule in pack.rules)
+    rows = [("HITS", "LEVEL", "KIND", "RULE", "FILE")]
+    rows += [(_hits(r, hits), r.level, _of(r), r.title, Path(r.file).name) for r in pack.rules]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -21,7 +27,15 @@ def render(pack: Pack, *, as_json: bool) -> str:
     )
 
 
-def _row(rule: Rule) -> dict[str, object]:
+def _hits(rule: Rule, hits: Hits | None) -> str:
+    return "-" if hits is None else f"{hits.get(rule.id, 0):,}"
+
+
+def _of(rule: Rule) -> str:
+    return rule.kind or ("nothing here" if rule.never else "any line")
+
+
+def _row(rule: Rule, hits: Hits | None) -> dict[str, object]:
     return {
         "id": rule.id,
         "title": rule.title,
@@ -30,4 +44,6 @@ def _row(rule: Rule) -> dict[str, object]:
         "notify": rule.notify,
         "status": rule.status,
         "file": rule.file,
+        "hits": None if hits is None else hits.get(rule.id, 0),
+        "never": rule.never,
     }

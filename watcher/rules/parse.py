@@ -20,6 +20,8 @@ from sigma.filters import SigmaFilter
 from sigma.rule import SigmaRule, SigmaYAMLLoader
 
 from watcher.kinds import SEVERITIES, Kind, Severity
+from watcher.rules import possible
+from watcher.rules.pipeline import for_journal
 from watcher.rules.rule import Example, RuleData, compile_rule
 from watcher.rules.tree import Expand, UnsupportedError, tree
 
@@ -157,6 +159,8 @@ def _data(name: str, doc: SigmaRule, expand: Expand) -> RuleData:
         raise UnsupportedError("a rule needs an id (a UUID), which its events carry")
     if key.extract and "(?P<" not in key.extract:
         raise UnsupportedError("'extract' captures nothing: it needs a group (?P<name>...)")
+    for_journal(doc)
+    condition = tree(doc.detection.parsed_condition, expand)
     return RuleData(
         id=str(doc.id),
         title=doc.title,
@@ -165,13 +169,27 @@ def _data(name: str, doc: SigmaRule, expand: Expand) -> RuleData:
         status=doc.status.name.lower() if doc.status else "",
         description=" ".join((doc.description or "").split()),
         tags=[str(tag) for tag in doc.tags],
-        condition=tree(doc.detection.parsed_condition, expand),
+        condition=condition,
         kind=key.kind,
         notify=key.notify,
         extract=key.extract,
         match=_plain(key.examples.match),
         ignore=_plain(key.examples.ignore),
+        entries=[] if key.kind else sorted(possible.kinds(condition)),
+        never=_never(doc, condition),
+        writers=_writers(condition),
     )
+
+
+def _writers(condition: list[Any]) -> list[str] | None:
+    found = possible.demanded(condition, "SYSLOG_IDENTIFIER")
+    return None if found is None else sorted(found)
+
+
+def _never(doc: SigmaRule, condition: list[Any]) -> str | None:
+    if doc.logsource.product not in {None, "linux"}:
+        return f"is about {doc.logsource.product}"
+    return possible.never(condition)
 
 
 def _level(doc: SigmaRule) -> Severity:

@@ -24,11 +24,18 @@ Search = Callable[[bytes], object]
 class Prefilter:
     """Decides by literals alone; `also` are texts, lower case, that the caller wants besides.
 
-    `may` is quick and says no to nearly all; what it lets pass, `wants` decides.
+    `may` is quick and says no to nearly all; what it lets pass, `wants` decides. `entries` are
+    kinds of journal entries (kernel, audit, process) that are asked for beside the kernel's lines.
     """
 
-    def __init__(self, rules: Iterable[Literals | None], *also: bytes) -> None:
+    def __init__(
+        self,
+        rules: Iterable[Literals | None],
+        *also: bytes,
+        entries: frozenset[str] = frozenset(),
+    ) -> None:
         sets = list(rules)
+        self.entries = entries
         self.may: Search = _always
         self._sure: Search = _always
         self.literals: frozenset[bytes] | None = None

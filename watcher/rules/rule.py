@@ -31,6 +31,9 @@ class RuleData(TypedDict):
     extract: str | None
     match: list[Example]
     ignore: list[Example]
+    entries: list[str]
+    never: str | None
+    writers: list[str] | None
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,10 @@ class Rule:
 
     `kind` binds it to what the catalogue makes of a line (None: any line). `literals` are
     lower-case texts one of which stands in MESSAGE whenever the rule matches (None: unknown).
-    `examples` is what it must match and what it must ignore.
+    `examples` is what it must match and what it must ignore. `entries` are the kinds of journal
+    entries it may match (kernel, audit, process); empty for one that is bound to a `kind`, which
+    only the kernel's lines and their forgeries have. `never` says why it cannot match any;
+    `writers` are the lower-case identifiers of programs it asks for (None: it does not).
     """
 
     id: str
@@ -55,6 +61,9 @@ class Rule:
     literals: Literals | None
     extract: Any
     examples: tuple[list[Example], list[Example]]
+    entries: frozenset[str]
+    never: str | None
+    writers: tuple[str, ...] | None
 
     def captured(self, text: str) -> dict[str, str]:
         """Give what the rule's `extract` captures from `text`."""
@@ -78,6 +87,9 @@ def compile_rule(data: RuleData) -> Rule:
         literals=required(data["condition"]),
         extract=regex.compiled(data["extract"]) if data["extract"] else None,
         examples=(data["match"], data["ignore"]),
+        entries=frozenset(data["entries"]),
+        never=data["never"],
+        writers=None if data["writers"] is None else tuple(data["writers"]),
     )
 
 
@@ -89,7 +101,8 @@ class Pack:
 
     def prefilter(self, *also: bytes) -> Prefilter:
         """Make what decides cheaply which lines are worth a look, those with `also` included."""
-        return Prefilter([rule.literals for rule in self.rules], *also)
+        entries = frozenset().union(*(rule.entries for rule in self.rules))
+        return Prefilter([rule.literals for rule in self.rules], *also, entries=entries)
 
     def matching(self, record: Record, kind: str | None) -> list[Rule]:
         """Give the rules that match `record`, of which the catalogue says it is of `kind`."""

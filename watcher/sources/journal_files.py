@@ -49,6 +49,17 @@ def open_reader(where: Where) -> _Reader:
         raise SourceError(f"{where} cannot be opened: {why(error)}") from error
 
 
+def values(where: Where, name: str) -> frozenset[str]:
+    """Give every value that a field has anywhere in a journal, in lower case."""
+    reader = open_reader(where)
+    try:
+        return frozenset(
+            each.decode(errors="backslashreplace").lower() for each in reader.query_unique(name)
+        )
+    finally:
+        reader.close()
+
+
 def why(error: OSError | ValueError) -> str:
     """Say in words why libsystemd refused."""
     code = error.errno if isinstance(error, OSError) else None

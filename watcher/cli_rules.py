@@ -1,0 +1,206 @@
+"""The commands about rules: which run, what is wrong with them, what they would have found."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from watcher.errors import SourceError, UsageError
+from watcher.terminal import (
+    Output,
+    complain,
+    complete_files,
+    counted,
+    epoch_us,
+    journal_dir_option,
+    namespace_option,
+    output_option,
+    wants_json,
+)
+
+if TYPE_CHECKING:
+    from watcher.rules import Pack, Rule
+    from watcher.scan import Extent
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def past_options(command: _Command) -> _Command:
+    """Give a command the options that say which part of the past is looked through."""
+    for option in (
+        click.option("--until", metavar="TIME", help="Up to here."),
+        click.option("--since", metavar="TIME", help="From here on: 2026-11-23, 18:00, -2h, ..."),
+        click.option("--boot", default="all", show_default=True, metavar="ID|0|-1|all",
+                     help="One boot of the journal: 0 is the last one in it."),
+        namespace_option,
+        journal_dir_option,
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def extent(  # noqa: PLR0913, PLR0917 - the options of past_options
+    files: tuple[str, ...],
+    journal_dir: str | None,
+    namespace: str | None,
+    boot: str,
+    since: str | None,
+    until: str | None,
+) -> Extent:
+    """Give what the options ask for; raises click.UsageError where they exclude each other."""
+    from watcher.scan import Extent
+
+    if journal_dir and namespace:
+        raise click.UsageError("--journal-dir and --namespace exclude each other")
+    if files and (journal_dir or namespace):
+        raise click.UsageError("FILE and --journal-dir or --namespace exclude each other")
+    bounds = [None if each is None else epoch_us(each) for each in (since, until)]
+    if None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
+        raise click.UsageError(f"--since {since} is later than --until {until}")
+    return Extent(files, journal_dir, namespace, boot, *bounds)
+
+
+def chosen(paths: tuple[str, ...]) -> Pack:
+    """Load the rules of files and folders, or, where none is named, those that always run.
+
+    What is wrong with single ones is told, and the others run; raises UsageError if none is left.
+    """
+    from watcher import pack
+
+    if not paths:
+        return pack.load_pack()
+    found, faults = pack.load_only([Path(path) for path in paths])
+    for fault in faults:
+        complain(fault)
+    if not found.rules:
+        raise UsageError(f"no rule to run in {', '.join(paths)}")
+    return found
+
+
+@click.group("rules")
+def rules_group() -> None:
+    """The rules: which lines become events, and how grave they are."""
+
+
+@rules_group.command("list")
+@click.option("--config", "chosen_config", metavar="FILE", help="This configuration alone.")
+@output_option
+def rules_list(chosen_config: str | None, output: Output | None) -> None:
+    """List the rules that run, with how often each has matched since the daemon records.
+
+    \b
+    Example: lockdown-watcher rules list
+    """
+    from watcher.pack import load_pack
+    from watcher.pages import rule_table
+
+    hits = _hits(chosen_config)
+    click.echo(rule_table.render(load_pack(chosen_config), hits, as_json=wants_json(output)))
+
+
+def _hits(chosen_config: str | None) -> dict[str, int] | None:
+    """Count the store's events by rule; None where there is no store to read."""
+    from watcher import config, service
+    from watcher.errors import WatcherError
+    from watcher.store import Reading
+
+    try:
+        with Reading(service.state_folder(config.load(chosen_config))) as reading:
+            return reading.hits()
+    except WatcherError:  # nobody ran the daemon here, or it is not this user's to read
+        return None
+
+
+@rules_group.command("check")
+@click.argument("paths", nargs=-1, metavar="[FILE|DIR...]", shell_complete=complete_files)
+def rules_check(paths: tuple[str, ...]) -> int:
+    """Check rule files, or all that would be loaded; every fault is told.
+
+    Rules that no entry of a journal can match are told too: they load, but do nothing.
+
+    \b
+    Example: lockdown-watcher rules check /etc/lockdown-watcher/rules
+    """
+    from watcher import pack
+
+    loaded, expand = pack.sources()
+    texts, unread = pack.read_texts([Path(path) for path in paths] or loaded)
+    rules, faults = pack.check(texts, expand)
+    told = [*unread, *map(str, faults)]
+    for fault in told:
+        complain(fault)
+    idle = [rule for rule in rules if rule["never"]]
+    for rule in idle:
+        complain(f"{rule['file']}: can match nothing here: it {rule['never']}")
+    silent = f", {len(idle):,} of them can match nothing here" if idle else ""
+    click.echo(f"{counted(len(rules), 'rule')}, {counted(len(told), 'fault')}{silent}")
+    return 2 if told else 0
+
+
+@rules_group.command("test")
+@click.argument("rule", metavar="RULE", shell_complete=complete_files)
+@click.argument("files", nargs=-1, metavar="[FILE... | -]", shell_complete=complete_files)
+@past_options
+@click.option("--samples", default=3, show_default=True, type=click.IntRange(0, 1000),
+              help="Entries shown of each rule.")  # fmt: skip
+@output_option
+def rules_test(  # noqa: PLR0913, PLR0917 - one parameter an option
+    rule: str,
+    files: tuple[str, ...],
+    journal_dir: str | None,
+    namespace: str | None,
+    boot: str,
+    since: str | None,
+    until: str | None,
+    samples: int,
+    output: Output | None,
+) -> int:
+    """Tell what RULE would have matched in the past: how often, on which days, with samples.
+
+    RULE is a file or a folder of Sigma rules, or the id or title of one that runs. The past is
+    this machine's journal, or what the options name. Nothing is recorded.
+
+    \b
+    Example: lockdown-watcher rules test denied.yml --since -30d
+             lockdown-watcher rules test /srv/sigma/rules/linux --boot 0
+    """
+    from watcher import trial
+    from watcher.pages import trial_page
+
+    asked = extent(files, journal_dir, namespace, boot, since, until)
+    found = trial.run(asked, _meant(rule), samples)
+    gc.freeze()
+    for failure in found.failures:
+        complain(failure)
+    for text in trial_page.render(found, as_json=wants_json(output)):
+        click.echo(text)
+    sys.stdout.flush()
+    return SourceError.exit_status if found.failures else 0
+
+
+def _meant(name: str) -> Pack:
+    """Find the rules a user means: a path first, for that is what a shell completes."""
+    from watcher.pack import load_pack
+    from watcher.rules import Pack
+
+    if Path(name).exists():
+        return chosen((name,))
+    pack = load_pack()
+    found = tuple(rule for rule in pack.rules if _is_called(rule, name))
+    if not found:
+        raise UsageError(f"no rule {name!r}: it is no file, and no id, title or file name of one"
+                         " that runs (rules list shows them)")  # fmt: skip
+    return Pack(found)
+
+
+def _is_called(rule: Rule, name: str) -> bool:
+    file = Path(rule.file)
+    return name.casefold() in {rule.id, rule.title.casefold(), file.name, file.stem}
+
+
+COMMANDS: Final = (rules_group,)
