@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from watcher import __version__, cli_daemon, cli_machine, cli_rules
+from watcher import __version__, cli_daemon, cli_machine, cli_rules, cli_units
 from watcher.errors import SourceError, WatcherError
 from watcher.kinds import SEVERITIES, Severity
 from watcher.terminal import (
@@ -190,7 +191,9 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-for _command in (*cli_daemon.COMMANDS, *cli_machine.COMMANDS, *cli_rules.COMMANDS):
+_PARTS = (cli_daemon, cli_machine, cli_rules, cli_units)
+
+for _command in chain.from_iterable(part.COMMANDS for part in _PARTS):
     cli.add_command(_command)
 
 

@@ -43,7 +43,7 @@ def daemon(chosen: str | None) -> None:
     from watcher.service import serve
 
     gc.enable()
-    serve(config.load(chosen, open_sinks=True), log.logger().info)
+    serve(lambda: config.load(chosen, open_sinks=True), log.logger().info)
 
 
 @click.group("config")
@@ -112,7 +112,7 @@ def events(since: str | None, chosen: str | None, output: Output | None, *, verb
     from watcher.event import Event
     from watcher.store import Reading
 
-    with Reading(service.state_folder(config.load(chosen))) as reading:
+    with Reading(service.kept_folder(config.load(chosen))) as reading:
         lines = reading.lines(epoch_us(since) if since else 0)
         if wants_json(output):
             for line in lines:
@@ -137,7 +137,7 @@ def deliveries(context: click.Context, chosen: str | None, output: Output | None
     from watcher.pages.deliveries import render
     from watcher.store import Reading
 
-    context.obj = service.state_folder(config.load(chosen))
+    context.obj = service.kept_folder(config.load(chosen))
     if context.invoked_subcommand is None:
         with Reading(context.obj) as reading:
             click.echo(render(reading, as_json=wants_json(output)))
@@ -156,7 +156,7 @@ def deliveries_retry(folder: Path, sink: str, chosen: str | None) -> None:
     from watcher import config, service, store
 
     if chosen:
-        folder = service.state_folder(config.load(chosen))
+        folder = service.kept_folder(config.load(chosen))
     if count := store.try_again(folder, sink):
         click.echo(f"to {sink} again: {counted(count, 'event')}, {_wake(store.daemon_pid(folder))}")
     else:

@@ -12,6 +12,7 @@ import selectors
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from watcher.config import Config, name_of, sink_module
@@ -29,7 +30,9 @@ from watcher.posture_watch import PostureWatch
 from watcher.record import Gap, Place
 from watcher.rules import Pack
 from watcher.sinks.sink import SinkOptions
+from watcher.status_line import StatusLine
 from watcher.store import DROPPED, Lost, Store
+from watcher.watchdog import Watchdog
 
 POSITION_S: Final = 5.0
 """Lines that are no events move the position at most so often."""
@@ -46,7 +49,7 @@ class _UnrecordedError(Exception):
 
 
 class Daemon:
-    """Runs until `stop` is requested. `load_rules` is called again on SIGHUP."""
+    """Runs until `stop` is requested. `reread` is called on SIGHUP: rules and configuration."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - everything meets here
         self,
@@ -57,11 +60,13 @@ class Daemon:
         posture: PostureWatch,
         stop: Stop,
         say: Say,
-        load_rules: Callable[[], Pack],
+        reread: Callable[[], tuple[Pack, Config]],
+        watchdog: Watchdog,
     ) -> None:
         self._config, self._store = config, store
         self._logs, self._faults, self._posture = logs, faults, posture
-        self._stop, self._say, self._load_rules = stop, say, load_rules
+        self._stop, self._say, self._reread = stop, say, reread
+        self._watchdog, self._status = watchdog, StatusLine(store, posture)
         self._forwarders = [self._forwarder(options) for options in config.sinks]
         self._unsaved: dict[str, str] = {}
         self._saved_s = self._pruned_s = time.monotonic()
@@ -102,7 +107,15 @@ class Daemon:
                     self._read(log, quiet=quiet)
                 self._save_positions(due_only=True)
                 self._look_after()
+                self._begun()
+                self._watchdog.alive(self._status)
                 quiet = not self._wait(selector)
+
+    def _begun(self) -> None:
+        """Tell systemd, once, that all is read that was there at the start."""
+        if not self._status.is_begun and not self._stop.requested:
+            self._status.is_begun = True
+            self._watchdog.ready(self._status)
 
     def _read(self, log: Log, *, quiet: bool) -> None:
         for feed in log.feeds():
@@ -118,13 +131,23 @@ class Daemon:
 
     def _drain(self, feed: Feed) -> None:
         self._faults.reading(feed.name)
+        before = feed.source.lines_read
         for events in feed.batches():
             self._record(feed, events)
+            before = self._got_on(before, feed.source.lines_read)
             if self._stop.requested:
                 break
         if feed.moved and (state := feed.state()):
             self._unsaved[feed.name] = state
         self._faults.well(feed.name)
+
+    def _got_on(self, before: int, now: int) -> int:
+        """Note that lines were read; batches without one are no sign of life."""
+        if now != before:
+            self._status.seen()
+            self._watchdog.news()
+            self._watchdog.alive(self._status)
+        return now
 
     # --- recording
 
@@ -167,8 +190,9 @@ class Daemon:
                 new = self._store.commit(events, states, now_us())
             except sqlite3.OperationalError as error:
                 if not said:
-                    self._say(f"the store cannot be written, reading waits: {error}")
+                    self._trouble(f"the store cannot be written, reading waits: {error}")
                 said = True
+                self._watchdog.alive(self._status)  # another daemon would have no more room
                 self._stop_or_wait(1.0)
                 if self._stop.requested:
                     raise _UnrecordedError from error
@@ -178,8 +202,16 @@ class Daemon:
                 ) from error
             else:
                 if said:
+                    self._trouble("")
                     self._say("the store can be written again")
                 return new
+
+    def _trouble(self, said: str) -> None:
+        """Say it, and show it in the status until there is another word, or none."""
+        self._status.trouble = said
+        self._watchdog.news()
+        if said:
+            self._say(said)
 
     def _stop_or_wait(self, seconds: float) -> None:
         with selectors.DefaultSelector() as selector:
@@ -223,14 +255,18 @@ class Daemon:
         return gap_event(Gap(DROPPED, lost.count, place, this_host(), now_us(), detail, *bounds))
 
     def _reload(self) -> None:
+        self._watchdog.reloading()
         try:
-            pack = self._load_rules()
+            pack, config = self._reread()
         except WatcherError as error:
-            self._say(f"the old rules stay: {error}")
-            return
-        for log in self._logs:
-            log.use(pack)
-        self._say(f"{len(pack.rules)} rules loaded")
+            self._trouble(f"the old rules and configuration stay: {error}")
+        else:
+            for log in self._logs:
+                log.use(pack)
+            self._say(f"{len(pack.rules)} rules loaded")
+            changed = replace(config, rules=self._config.rules) != self._config
+            self._trouble("config.toml has changed: restart to use it" if changed else "")
+        self._watchdog.ready(self._status)
 
     # --- waiting and ending
 
@@ -250,6 +286,7 @@ class Daemon:
 
     def _due(self) -> Iterator[float]:
         yield self._posture.due_s()
+        yield self._watchdog.due_s()
         for log in self._logs:
             if (due := log.due_s()) is not None:
                 yield due
@@ -257,6 +294,7 @@ class Daemon:
             yield max(0.1, self._saved_s + POSITION_S - time.monotonic())
 
     def _end(self) -> None:
+        self._watchdog.stopping()
         for each in self._forwarders:
             each.stop()
         try:

@@ -20,10 +20,10 @@ _HINTS: Final[frozenset[Kind]] = frozenset(
 
 
 class PostureWatch:
-    """Remembers the last look, for as long as the daemon runs."""
+    """Remembers what the last look saw, `last`, for as long as the daemon runs."""
 
     def __init__(self) -> None:
-        self._last: Posture | None = None
+        self.last: Posture | None = None
         self._due_s = time.monotonic()
 
     def hear(self, events: Iterable[Event]) -> None:
@@ -38,6 +38,6 @@ class PostureWatch:
     def look(self) -> list[Event]:
         """Look, and give what is new: at first only what does not fit together."""
         now = inspect()
-        found = posture_events(self._last, now, this_host(), now_us())
-        self._last, self._due_s = now, time.monotonic() + LOOK_S
+        found = posture_events(self.last, now, this_host(), now_us())
+        self.last, self._due_s = now, time.monotonic() + LOOK_S
         return found

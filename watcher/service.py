@@ -6,7 +6,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,9 +25,13 @@ from watcher.posture_watch import PostureWatch
 from watcher.record import Gap, Place
 from watcher.rules import Pack
 from watcher.sources.journal_header import Header
-from watcher.store import Store
+from watcher.store import FILE, Store
+from watcher.watchdog import Watchdog
 
 Say = Callable[[str], None]
+
+SERVICE: Final = Path("/var/lib/lockdown-watcher")
+"""Where the service keeps its store: StateDirectory= of its unit."""
 
 _GIVEN_UP: Final = (
     "this program died while it was read, time and again; to have it tried once more, remove {}"
@@ -44,8 +47,27 @@ def state_folder(config: Config) -> Path:
     return base / "lockdown-watcher"
 
 
-def serve(config: Config, say: Say) -> None:
-    """Run the daemon until a signal. Raises WatcherError with what is wrong and what to do."""
+def kept_folder(config: Config) -> Path:
+    """Give the store to look into: the service's, but for who has one of their own and not that."""
+    own = state_folder(config)
+    if config.store.dir or os.environ.get("STATE_DIRECTORY"):
+        return own
+    seen = os.access(SERVICE / FILE, os.R_OK)
+    alone = not (own / FILE).exists() and os.path.lexists(SERVICE)
+    return SERVICE if seen or alone else own
+
+
+def serve(load: Callable[[], Config], say: Say) -> None:
+    """Run the daemon until a signal. Raises WatcherError with what is wrong and what to do.
+
+    `load` reads the configuration, now and whenever a reload is asked for.
+    """
+
+    def reread() -> tuple[Pack, Config]:
+        again = load()
+        return load_pack(again.chosen), again
+
+    config, watchdog = load(), Watchdog()
     folder = state_folder(config)
     # First of all: checking a large store takes a while, and SIGHUP would end the process.
     with Stop() as stop:
@@ -56,8 +78,8 @@ def serve(config: Config, say: Say) -> None:
                     say(line)
             logs, why = Logs(config, store, faults).opened()
             say(f"{why}; {len(config.sinks)} sinks; the store is {store.path}")
-            rules = partial(load_pack, config.chosen)
-            Daemon(config, store, logs, faults, PostureWatch(), stop, say, rules).run()
+            posture = PostureWatch()
+            Daemon(config, store, logs, faults, posture, stop, say, reread, watchdog).run()
 
 
 def _begun_anew(store: Store) -> str | None:

@@ -138,6 +138,14 @@ class Store:
 
     # --- what the sinks take
 
+    def waiting(self) -> dict[str, int]:
+        """Give how many events each sink has not got yet."""
+        return dict(
+            self._db.execute(
+                "SELECT name, (SELECT count(*) FROM events WHERE number > sinks.number) FROM sinks"
+            )
+        )
+
     def keep_sinks(self, names: Iterable[str]) -> list[tuple[str, int]]:
         """Make `names` the sinks that are waited for; new ones get all that is in the store.
 

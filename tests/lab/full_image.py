@@ -178,7 +178,7 @@ def _pip(*argv: str | Path) -> None:
 
 def _product() -> list[Path]:
     """Give every file that the wheel is made of."""
-    folders = (_TREE / "watcher", _TREE / "rules")
+    folders = (_TREE / "watcher", _TREE / "rules", _TREE / "units")
     files = [file for folder in folders for file in folder.rglob("*")]
     kept = [file for file in files if file.is_file() and "__pycache__" not in file.parts]
     return [*sorted(kept), _TREE / "pyproject.toml", _TREE / "README.md"]
