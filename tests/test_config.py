@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from watcher import config as configuring
+from watcher import config_files
 from watcher.config import SINK_KINDS, Config, StoreOptions, check, json_schema, load, show
 from watcher.errors import UsageError
 
@@ -110,7 +111,7 @@ def test_files_that_must_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     file.chmod(0o666)
     assert "anybody may write it" in str(check(str(file))[1][0])
     file.chmod(0o644)
-    file.write_bytes(b"#" * (configuring.MAX_BYTES + 1))
+    file.write_bytes(b"#" * (config_files.MAX_BYTES + 1))
     assert "larger than" in str(check(str(file))[1][0])
     file.write_bytes(b"\xff")
     assert "is not UTF-8" in str(check(str(file))[1][0])
@@ -128,7 +129,7 @@ def test_the_users_file_goes_over_the_systems(
     own.parent.mkdir()
     system.write_text("[store]\nkeep_days = 3\n[source]\nkind = 'kmsg'\n")
     own.write_text("[store]\nmax_mb = 7\n")
-    monkeypatch.setattr(configuring, "SYSTEM", system)
+    monkeypatch.setattr(config_files, "SYSTEM", system)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     found = load()
     assert (found.source.kind, found.store.max_mb, found.store.keep_days) == ("kmsg", 7, 90)
@@ -140,7 +141,7 @@ def test_the_users_file_goes_over_the_systems(
 
 def test_no_file_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The defaults run."""
-    monkeypatch.setattr(configuring, "SYSTEM", tmp_path / "none")
+    monkeypatch.setattr(config_files, "SYSTEM", tmp_path / "none")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert load() == Config(configuring.SourceOptions(), StoreOptions(), ())
 

@@ -11,8 +11,6 @@ import importlib
 import json
 import os
 import re
-import stat
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +19,11 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from watcher.config_files import Fault, Files, read_files, rules_beside
 from watcher.errors import UsageError
 from watcher.sinks.network import NoCredentialsError, shown, unusable
 from watcher.sinks.sink import SinkOptions
 
-SYSTEM: Final = Path("/etc/lockdown-watcher/config.toml")
-MAX_BYTES: Final = 1 << 20
 SINK_KINDS: Final = ("console", "file", "journal", "syslog", "http", "splunk", "elastic", "otlp")
 """Each is a file in sinks/ of that name, with `Options` and `open_sink`."""
 
@@ -99,19 +96,6 @@ class Config:
     chosen: str | None = None
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong in a config file; `line` counts from 1 where it is known."""
-
-    file: str
-    line: int | None
-    text: str
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.text}"
-
-
 def load(chosen: str | None = None, *, open_sinks: bool = False) -> Config:
     """Read the configuration. Raises UsageError with each fault on a line of its own."""
     config, faults = check(chosen, open_sinks=open_sinks)
@@ -126,7 +110,7 @@ def check(chosen: str | None = None, *, open_sinks: bool = False) -> tuple[Confi
     `open_sinks` looks besides for what each sink needs here: its library, keys, certificates.
     """
     faults: list[Fault] = []
-    read = _read(chosen, faults)
+    read = read_files(chosen, faults)
     faults += [
         read.fault(name, (name,), _unknown(name, _TABLES))
         for name in read.tables
@@ -156,12 +140,11 @@ def rules(chosen: str | None = None) -> tuple[RulesOptions, list[Path]]:
     Raises UsageError with each fault on a line of its own.
     """
     faults: list[Fault] = []
-    read = _read(chosen, faults, unreadable_too=True)
+    read = read_files(chosen, faults, unreadable_too=True)
     options = _table(RulesOptions, "rules", read, faults)
     if faults:
         raise UsageError("\n".join(map(str, faults)))
-    beside = (path.parent / "rules" for path in _paths(chosen)[1])
-    return options, [*filter(Path.is_dir, beside), *map(Path, options.folders)]
+    return options, [*rules_beside(chosen), *map(Path, options.folders)]
 
 
 def sink_module(kind: str) -> ModuleType:
@@ -169,117 +152,12 @@ def sink_module(kind: str) -> ModuleType:
     return importlib.import_module(f"watcher.sinks.{kind}")
 
 
-# --- the files
-
-
-def _paths(chosen: str | None) -> tuple[bool, list[Path]]:
-    """Give whether one file was named outright, and the files."""
-    if chosen is None:
-        chosen = os.environ.get("LOCKDOWN_WATCHER_CONFIG") or None
-    if chosen is not None:
-        return True, [Path(chosen)]
-    own = home("XDG_CONFIG_HOME", ".config")
-    return False, [SYSTEM, *([own / "config.toml"] if own else [])]
-
-
-def home(variable: str, default: str) -> Path | None:
-    """Give our folder below the user's own; None for a user who has none.
-
-    A relative path is to be ignored (XDG base directory specification).
-    """
-    base = os.environ.get(variable, "")
-    if base.startswith("/"):
-        return Path(base, "lockdown-watcher")
-    own = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
-    return Path(own, default, "lockdown-watcher") if own.startswith("/") else None
-
-
-def _read(chosen: str | None, faults: list[Fault], *, unreadable_too: bool = False) -> _Files:
-    """Read the files. `unreadable_too`: go on without one that is not for this user to read."""
-    read = _Files()
-    named, paths = _paths(chosen)
-    for path in paths:
-        if named or not (unreadable_too and path.exists() and not os.access(path, os.R_OK)):
-            read.add(path, faults, required=named)
-    return read
-
-
-class _Files:
-    """The texts of the files, their tables laid over each other, and where each came from."""
-
-    def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
-        self.tables: dict[str, Any] = {}
-        self._from: dict[str, str] = {}
-
-    def add(self, path: Path, faults: list[Fault], *, required: bool) -> None:
-        """Read one file; one that does not exist is a fault only if it was asked for."""
-        file = str(path)
-        try:
-            text = _text(path)
-            tables = tomllib.loads(text)
-        except (FileNotFoundError, NotADirectoryError):
-            if required:
-                faults.append(Fault(file, None, "no such file"))
-        except (OSError, ValueError) as error:
-            line = re.search(r"\(at line (\d+)", str(error))
-            said = getattr(error, "strerror", None) or str(error)
-            faults.append(Fault(file, int(line[1]) if line else None, said))
-        else:
-            self.texts[file] = text
-            self.tables |= tables
-            self._from |= dict.fromkeys(tables, file)
-
-    def fault(self, table: str, keys: tuple[str | int, ...], text: str) -> Fault:
-        """Make a fault about a key of a table."""
-        file = self._from.get(table, "")
-        return Fault(file, _line_of(self.texts.get(file, ""), table, keys), text)
-
-
-def _text(path: Path) -> str:
-    # O_NONBLOCK: a FIFO would keep its reader waiting for ever.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
-        mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISDIR(mode):
-            raise ValueError("is a directory")
-        if not stat.S_ISREG(mode):
-            raise ValueError("is no regular file")
-        if mode & stat.S_IWOTH:
-            raise ValueError("anybody may write it: chmod o-w, for it decides what root runs")
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"larger than {MAX_BYTES} bytes")
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8 text") from None
-
-
-def _line_of(text: str, table: str, keys: tuple[str | int, ...]) -> int | None:
-    """Find where a key stands: below the header of its table, the n-th of its kind."""
-    nth = next((key for key in keys if isinstance(key, int)), 0)
-    name = next((key for key in reversed(keys) if isinstance(key, str)), table)
-    lines = text.splitlines()
-    head = re.compile(rf"\s*\[+\s*[\"']?{re.escape(table)}[\"']?\s*\]")
-    heads = [i for i, each in enumerate(lines) if head.match(each)]
-    if not heads:
-        bare = (each.lstrip(" \t\"'") for each in lines)
-        return next((i for i, each in enumerate(bare, 1) if each.startswith(name)), None)
-    start = heads[min(nth, len(heads) - 1)]
-    for number, each in enumerate(lines[start + 1 :], start + 2):
-        if each.lstrip().startswith("["):
-            break
-        if re.match(rf"\s*[\"']?{re.escape(name)}[\"']?\s*[=.]", each):
-            return number
-    return start + 1
-
-
 # --- the tables
 
 _T = TypeVar("_T", bound=BaseModel)
 
 
-def _table(model: type[_T], name: str, read: _Files, faults: list[Fault]) -> _T:
+def _table(model: type[_T], name: str, read: Files, faults: list[Fault]) -> _T:
     given = read.tables.get(name, {})
     try:
         return model.model_validate(given)
@@ -291,7 +169,7 @@ def _table(model: type[_T], name: str, read: _Files, faults: list[Fault]) -> _T:
         return model()
 
 
-def _sinks(read: _Files, faults: list[Fault]) -> Iterator[tuple[int, SinkOptions]]:
+def _sinks(read: Files, faults: list[Fault]) -> Iterator[tuple[int, SinkOptions]]:
     given = read.tables.get("sink", [])
     if not isinstance(given, list):
         faults.append(read.fault("sink", ("sink",), "write [[sink]], with two brackets"))
@@ -301,7 +179,7 @@ def _sinks(read: _Files, faults: list[Fault]) -> Iterator[tuple[int, SinkOptions
 
 
 def _sink(
-    number: int, given: Any, read: _Files, faults: list[Fault]
+    number: int, given: Any, read: Files, faults: list[Fault]
 ) -> Iterator[tuple[int, SinkOptions]]:
     kind = given.get("kind") if isinstance(given, Mapping) else None
     where = ("sink", number)
@@ -320,7 +198,7 @@ def _sink(
         ]
 
 
-def _twice(sinks: Mapping[int, SinkOptions], read: _Files) -> Iterator[Fault]:
+def _twice(sinks: Mapping[int, SinkOptions], read: Files) -> Iterator[Fault]:
     seen: set[tuple[str, str]] = set()
     for number, sink in sinks.items():
         name, path = name_of(sink), os.path.realpath(getattr(sink, "path", ""))
@@ -333,7 +211,7 @@ def _twice(sinks: Mapping[int, SinkOptions], read: _Files) -> Iterator[Fault]:
         seen |= {("name", name), ("path", path)}
 
 
-def _not_ready(sinks: Mapping[int, SinkOptions], read: _Files) -> Iterator[Fault]:
+def _not_ready(sinks: Mapping[int, SinkOptions], read: Files) -> Iterator[Fault]:
     """Look at each sink's files, then open it, which sends nothing."""
     for number, sink in sinks.items():
         for option, error in list(unusable(sink)) or _not_opened(sink):
