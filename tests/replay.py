@@ -74,6 +74,7 @@ class Replay:
         self._items, self._batch = items, batch
         self._at = int(after or 0)
         self.lines_read = 0
+        self.last_us: int | None = None
         self._fd = os.open(os.devnull, os.O_RDONLY)
 
     @property

@@ -7,7 +7,7 @@ Files (design: Contract): --config or $LOCKDOWN_WATCHER_CONFIG alone; else
 from __future__ import annotations
 
 import difflib
-import importlib
+import importlib.util
 import json
 import os
 import re
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from watcher.config_files import Fault, Files, read_files, rules_beside
 from watcher.errors import UsageError
+from watcher.health.options import MetricsOptions
 from watcher.sinks.network import NoCredentialsError, shown, unusable
 from watcher.sinks.sink import SinkOptions
 
@@ -93,6 +94,7 @@ class Config:
     sinks: tuple[SinkOptions, ...]
     files: tuple[str, ...] = ()
     rules: RulesOptions = RulesOptions()  # noqa: RUF009 - frozen
+    metrics: MetricsOptions = MetricsOptions()  # noqa: RUF009 - frozen
     chosen: str | None = None
 
 
@@ -120,17 +122,20 @@ def check(chosen: str | None = None, *, open_sinks: bool = False) -> tuple[Confi
     config = Config(
         source=_table(SourceOptions, "source", read, faults),
         store=_table(StoreOptions, "store", read, faults),
+        metrics=_table(MetricsOptions, "metrics", read, faults),
         sinks=tuple(sinks.values()),
         files=tuple(read.texts),
         rules=_table(RulesOptions, "rules", read, faults),
         chosen=chosen,
     )
     faults += _twice(sinks, read)
-    faults += _not_ready(sinks, read) if open_sinks else ()
+    if open_sinks:
+        faults += _not_ready(sinks, read)
+        faults += _no_metrics(config.metrics, read)
     return config, faults
 
 
-_TABLES: Final = ("source", "store", "rules", "sink")
+_TABLES: Final = ("source", "store", "rules", "metrics", "sink")
 
 
 def rules(chosen: str | None = None) -> tuple[RulesOptions, list[Path]]:
@@ -219,6 +224,12 @@ def _not_ready(sinks: Mapping[int, SinkOptions], read: Files) -> Iterator[Fault]
             yield read.fault("sink", ("sink", number, option), said)
 
 
+def _no_metrics(options: MetricsOptions, read: Files) -> Iterator[Fault]:
+    if options.listen and not importlib.util.find_spec("prometheus_client"):
+        said = "metrics: listen: needs prometheus-client: pip install 'lockdown-watcher[metrics]'"
+        yield read.fault("metrics", ("metrics", "listen"), said)
+
+
 def _not_opened(sink: SinkOptions) -> Iterator[tuple[str, UsageError]]:
     """Give what is wrong here. A credential that only the service has is no fault."""
     try:
@@ -257,8 +268,8 @@ def _any(known: Any) -> str:
 def show(config: Config) -> str:
     """Give the configuration as TOML, every option as it stands."""
     parts = [f"# from {', '.join(config.files) or 'no file: these are the defaults'}"]
-    parts += [_shown("[source]", config.source), _shown("[store]", config.store)]
-    parts += [_shown("[rules]", config.rules)]
+    tables = ("source", "store", "rules", "metrics")
+    parts += [_shown(f"[{name}]", getattr(config, name)) for name in tables]
     parts += [_shown("[[sink]]", sink) for sink in config.sinks]
     return "\n\n".join(parts)
 
@@ -298,6 +309,7 @@ def json_schema() -> dict[str, object]:
             "source": SourceOptions.model_json_schema(),
             "store": StoreOptions.model_json_schema(),
             "rules": RulesOptions.model_json_schema(),
+            "metrics": MetricsOptions.model_json_schema(),
             "sink": {"type": "array", "items": {"oneOf": sinks}},
         },
     }

@@ -23,6 +23,7 @@ from watcher.faults import Faults
 from watcher.feed import Feed, Log
 from watcher.follow import Stop
 from watcher.forwarder import Forwarder
+from watcher.health.pulse import Pulse
 from watcher.host import now_us, this_host
 from watcher.kinds import SEVERITIES
 from watcher.outbox import Outbox
@@ -62,11 +63,13 @@ class Daemon:
         say: Say,
         reread: Callable[[], tuple[Pack, Config]],
         watchdog: Watchdog,
+        pulse: Pulse,
     ) -> None:
         self._config, self._store = config, store
         self._logs, self._faults, self._posture = logs, faults, posture
         self._stop, self._say, self._reread = stop, say, reread
         self._watchdog, self._status = watchdog, StatusLine(store, posture)
+        self._pulse = pulse
         self._forwarders = [self._forwarder(options) for options in config.sinks]
         self._unsaved: dict[str, str] = {}
         self._saved_s = self._pruned_s = time.monotonic()
@@ -135,8 +138,11 @@ class Daemon:
         for events in feed.batches():
             self._record(feed, events)
             before = self._got_on(before, feed.source.lines_read)
+            self._pulse.read(feed.name, feed.source, caught_up=False)
             if self._stop.requested:
                 break
+        else:
+            self._pulse.read(feed.name, feed.source, caught_up=True)
         if feed.moved and (state := feed.state()):
             self._unsaved[feed.name] = state
         self._faults.well(feed.name)
@@ -159,6 +165,7 @@ class Daemon:
             self._ring()
         self._unsaved.pop(feed.name, None)
         self._posture.hear(events)
+        self._pulse.hear(events)
         self._bound_size()
 
     def _tell(self, events: Sequence[Event]) -> None:
@@ -176,7 +183,8 @@ class Daemon:
 
     def _save_positions(self, *, due_only: bool) -> None:
         now = time.monotonic()
-        if not self._unsaved or (due_only and now - self._saved_s < POSITION_S):
+        due = now - self._saved_s >= POSITION_S or not due_only
+        if not (self._unsaved and due) and self._pulse.due_s():
             return
         self._commit([], self._unsaved)
         self._unsaved.clear()
@@ -184,10 +192,10 @@ class Daemon:
 
     def _commit(self, events: Sequence[Event], states: dict[str, str]) -> int:
         """Commit, and while that cannot be (a full disk), try again; reading waits meanwhile."""
-        said = False
+        said, vitals = False, self._pulse.told()
         while True:
             try:
-                new = self._store.commit(events, states, now_us())
+                new = self._store.commit(events, states, now_us(), vitals)
             except sqlite3.OperationalError as error:
                 if not said:
                     self._trouble(f"the store cannot be written, reading waits: {error}")
@@ -287,6 +295,7 @@ class Daemon:
     def _due(self) -> Iterator[float]:
         yield self._posture.due_s()
         yield self._watchdog.due_s()
+        yield self._pulse.due_s()
         for log in self._logs:
             if (due := log.due_s()) is not None:
                 yield due

@@ -33,6 +33,10 @@ class Source(Protocol):
     """Texts it looks for besides the rules'."""
 
     @property
+    def last_us(self) -> int | None:
+        """Give when the last line read was written, in Epoch microseconds; None before any."""
+
+    @property
     def position(self) -> str:
         """Give the place up to which all was given; a source made with it goes on there."""
 

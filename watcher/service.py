@@ -19,6 +19,7 @@ from watcher.faults import Faults
 from watcher.feed import Feed, Log, opened
 from watcher.fleet import NAME, Fleet, removed
 from watcher.follow import Stop
+from watcher.health.pulse import Pulse
 from watcher.host import now_us, this_host
 from watcher.pack import load_pack
 from watcher.posture_watch import PostureWatch
@@ -65,21 +66,23 @@ def serve(load: Callable[[], Config], say: Say) -> None:
 
     def reread() -> tuple[Pack, Config]:
         again = load()
-        return load_pack(again.chosen), again
+        return pulse.timed(load_pack(again.chosen)), again
 
-    config, watchdog = load(), Watchdog()
+    config, watchdog, pulse = load(), Watchdog(), Pulse()
     folder = state_folder(config)
     # First of all: checking a large store takes a while, and SIGHUP would end the process.
     with Stop() as stop:
         stop.on_reload()
-        with Store(folder) as store, closing(Faults(folder)) as faults:
+        with Store(folder) as store, closing(Faults(folder)) as faults, closing(pulse):
             for line in _begun_anew(store), _died(faults):
                 if line:
                     say(line)
-            logs, why = Logs(config, store, faults).opened()
+            pack = pulse.timed(load_pack(config.chosen))
+            logs, why = Logs(config, store, faults, pack).opened()
             say(f"{why}; {len(config.sinks)} sinks; the store is {store.path}")
             posture = PostureWatch()
-            Daemon(config, store, logs, faults, posture, stop, say, reread, watchdog).run()
+            pulse.open(config.metrics.listen, folder, say)
+            Daemon(config, store, logs, faults, posture, stop, say, reread, watchdog, pulse).run()
 
 
 def _begun_anew(store: Store) -> str | None:
@@ -109,14 +112,19 @@ class Logs:
     """
 
     def __init__(
-        self, config: Config, store: Store, faults: Faults, since_us: int | None = None
+        self,
+        config: Config,
+        store: Store,
+        faults: Faults,
+        pack: Pack | None = None,
+        since_us: int | None = None,
     ) -> None:
         self._store, self._faults = store, faults
         self._limit = config.store.flood_per_minute
         source = config.source
         self._wish = choose.Wish(source.kind, source.journal_dir or None, source.namespace or None)
         self._wanted = choose.wanted(self._wish)
-        self._pack = load_pack(config.chosen)
+        self._pack = pack or load_pack(config.chosen)
         self._since_us = now_us() - choose.RECOVERED_US if since_us is None else since_us
 
     def opened(self) -> tuple[list[Log], str]:

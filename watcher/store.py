@@ -21,12 +21,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
+from watcher import totals
 from watcher.errors import StoreError
 from watcher.event import Event
 from watcher.kinds import SEVERITIES
+from watcher.totals import Total
 
 FILE: Final = "events.sqlite3"
-VERSION: Final = 1
+VERSION: Final = 2
 BUSY_S: Final = 1.0
 """How long one thread waits for another's commit; a commit takes milliseconds."""
 
@@ -55,7 +57,10 @@ CREATE TABLE parked (
     PRIMARY KEY (sink, number)
 ) STRICT, WITHOUT ROWID;
 """
-_MIGRATIONS: Final[Mapping[int, str]] = {}
+_VITALS: Final = """
+CREATE TABLE vitals (one INTEGER PRIMARY KEY CHECK (one = 1), told TEXT NOT NULL) STRICT;
+"""
+_MIGRATIONS: Final[Mapping[int, str]] = {1: totals.SCHEMA + _VITALS}
 """From a version to the next, by the older one."""
 
 
@@ -96,22 +101,40 @@ class Store:
 
     # --- what the sources bring
 
-    def commit(self, events: Sequence[Event], positions: Mapping[str, str], now_us: int) -> int:
+    def commit(
+        self,
+        events: Sequence[Event],
+        positions: Mapping[str, str],
+        now_us: int,
+        vitals: str | None = None,
+    ) -> int:
         """Record events and positions together; give how many events were not there yet.
 
+        `vitals` is what the daemon has to tell of itself, for `health` and `metrics`.
         Raises sqlite3.OperationalError where it cannot be written now (a full disk): then
         nothing of it was recorded, and the same call may be made again.
         """
         with transaction(self._db):
-            before = self._db.total_changes
-            self._db.executemany(_INSERT, (_row(event, now_us) for event in events))
-            new = self._db.total_changes - before
+            new = self._insert(events, now_us)
             self._db.executemany(
                 "INSERT INTO positions VALUES (?, ?)"
                 " ON CONFLICT (source) DO UPDATE SET position = excluded.position",
                 positions.items(),
             )
+            if vitals is not None:
+                self._db.execute("INSERT OR REPLACE INTO vitals VALUES (1, ?)", (vitals,))
         return new
+
+    def _insert(self, events: Sequence[Event], now_us: int, carried: int = 0) -> int:
+        """Record and count those of `events` that are not there yet; give how many."""
+        if not events:
+            return 0
+        newest = self._db.execute("SELECT ifnull(max(number), 0) FROM events").fetchone()[0]
+        self._db.executemany(_INSERT, (_row(event, now_us) for event in events))
+        new = self._db.execute("SELECT id FROM events WHERE number > ?", (newest,)).fetchall()
+        by_id = {event.id: event for event in events}
+        totals.add(self._db, (by_id[each] for (each,) in new), carried)
+        return len(new)
 
     def position(self, source: str) -> str | None:
         """Give how far `source` was read, as `commit` was told."""
@@ -131,7 +154,7 @@ class Store:
     def forget(self, sources: Iterable[str], events: Sequence[Event], now_us: int) -> None:
         """Forget sources that are gone for good, and record what that means, together."""
         with self._at_once():
-            self._db.executemany(_INSERT, [_row(event, now_us) for event in events])
+            self._insert(events, now_us)
             self._db.executemany(
                 "DELETE FROM positions WHERE source = ?", [(each,) for each in sources]
             )
@@ -209,7 +232,7 @@ class Store:
             )
             if rows:
                 lost = _lost(rows)
-                self._db.execute(_INSERT, _row(tell(lost), now_us))
+                self._insert([tell(lost)], now_us, lost.carried)
             self._forget_parked()
         self._shrink()
 
@@ -250,24 +273,28 @@ DROPPED: Final = "backlog_dropped"
 
 @dataclass(frozen=True)
 class Lost:
-    """How many events some sink never got, and when the first and last were recorded (us)."""
+    """How many events some sink never got, and when the first and last were recorded (us).
+
+    `carried` of them an earlier event had told of, which is among the removed.
+    """
 
     count: int
     first_us: int
     last_us: int
+    carried: int = 0
 
 
 def _lost(rows: Sequence[tuple[int, str]]) -> Lost:
-    count, first_us = 0, rows[0][0]
+    count, carried, first_us = 0, 0, rows[0][0]
     for recorded_us, line in rows:
         gap = json.loads(line)["gap"] if DROPPED in line else None
         if gap and gap["cause"] == DROPPED:
-            count += gap["count"]
+            carried += gap["count"]
             first_us = min(first_us, _epoch_us(gap["from"]))
         else:
             count += 1
             first_us = min(first_us, recorded_us)
-    return Lost(count, first_us, rows[-1][0])
+    return Lost(count + carried, first_us, rows[-1][0], carried)
 
 
 def _epoch_us(stamp: str) -> int:
@@ -291,6 +318,8 @@ class Delivery:
     retries: int
     parked: int
     trouble: str | None
+    oldest_us: int | None
+    """When the first of those that wait was recorded."""
 
 
 class Reading:
@@ -329,7 +358,8 @@ class Reading:
         """Give how every sink stands."""
         found = self._db.execute(
             "SELECT name, delivered, (SELECT count(*) FROM events WHERE number > sinks.number),"
-            " retries, (SELECT count(*) FROM parked WHERE sink = name), trouble"
+            " retries, (SELECT count(*) FROM parked WHERE sink = name), trouble,"
+            " (SELECT recorded_us FROM events WHERE number > sinks.number ORDER BY number LIMIT 1)"
             " FROM sinks ORDER BY name"
         )
         return [Delivery(*row) for row in found]
@@ -341,6 +371,15 @@ class Reading:
             " ORDER BY number",
             (sink,),
         ).fetchall()
+
+    def totals(self) -> list[Total]:
+        """Give how many events there ever were. Raises sqlite3.Error in an older store."""
+        return totals.read(self._db)
+
+    def vitals(self) -> str | None:
+        """Give what the daemon told of itself last. Raises sqlite3.Error as `totals` does."""
+        row = self._db.execute("SELECT told FROM vitals").fetchone()
+        return row[0] if row else None
 
 
 def try_again(folder: Path, sink: str) -> int:
@@ -422,7 +461,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")
     while version < VERSION:
-        step = _MIGRATIONS[version] if version else _SCHEMA
+        step = _MIGRATIONS[version] if version else _SCHEMA + totals.SCHEMA + _VITALS
         version = version + 1 if version else VERSION
         db.executescript(f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {version}; COMMIT")
 
@@ -442,7 +481,7 @@ def _locked(folder: Path) -> int:
     """Make sure that no other daemon writes here; the lock goes with the process."""
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise StoreError(f"{folder}: cannot keep a store here: {error.strerror}") from error
     try:

@@ -91,6 +91,7 @@ class JournalSource:
         self._drained_us: int | None = None
         self._pending: list[Record | Gap] = [_left_out(*each) for each in left_out(self._where)]
         self.lines_read = 0
+        self.last_us: int | None = None
         self._lines_mapped = self._failures = 0
         self._reader = self._open()
         if self._span.boot_id and not self._span.past:
@@ -223,6 +224,7 @@ class JournalSource:
         self.lines_read += count
         if count:
             self._cursor = reader._get_cursor()
+            self.last_us = self._realtime()
         return count == BATCH
 
     def _taken(self) -> list[Record | Gap]:

@@ -59,6 +59,11 @@ class KmsgSource:
         """Give boot id and the next sequence number: what `after` takes."""
         return f"{self._host.boot_id} {self.next_seq}"
 
+    @property
+    def last_us(self) -> int | None:
+        """Give when the last line read was written (Epoch microseconds)."""
+        return self._time_of(parse_record(self._last_raw)) if self._last_raw else None
+
     def _skip(self) -> None:
         # Read and not sought, so that the next sequence number is known: what is lost from
         # here on is counted.

@@ -1,0 +1,1 @@
+"""What the daemon tells of itself, and what `metrics` and `health` make of that and the store."""

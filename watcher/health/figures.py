@@ -1,0 +1,197 @@
+"""All that `metrics` tells, gathered from this machine, the store and the daemon. Plain data."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, get_args
+
+from watcher import __version__, posture, store
+from watcher.errors import StoreError
+from watcher.health.vitals import Vitals, parsed
+from watcher.host import now_us, this_host
+from watcher.lockdown.causes import CAUSE_NAMES
+from watcher.totals import Total
+
+UNKNOWN: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """`up`: the daemon runs; `now_us` is Epoch microseconds, of the store `bytes`."""
+
+    posture: posture.Posture
+    now_us: int
+    up: bool
+    cause: str | None = None
+    vitals: Vitals = field(default_factory=Vitals)
+    totals: tuple[Total, ...] = ()
+    deliveries: tuple[store.Delivery, ...] = ()
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric: `samples` are values of its labels, and the value; a counter ends in _total."""
+
+    name: str
+    told: str
+    labels: tuple[str, ...]
+    samples: Sequence[tuple[tuple[str, ...], float]]
+
+
+def gather(folder: Path, vitals: Vitals | None = None) -> Figures:
+    """Look at everything. `vitals`: as the daemon itself knows them. Raises StoreError.
+
+    Where no daemon has run yet there is only the machine to tell of.
+    """
+    now = posture.inspect()
+    if vitals is None and not _has_store(folder):
+        return Figures(now, now_us(), up=False, cause=now.standing.cause)
+    with store.Reading(folder) as reading:
+        try:
+            told = vitals or parsed(reading.vitals()) or Vitals()
+            totals = tuple(reading.totals())
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{folder / store.FILE}: {error}: a daemon of this version has not run yet"
+            ) from error
+        return Figures(
+            now,
+            now_us(),
+            up=vitals is not None or store.daemon_pid(folder) is not None,
+            cause=_cause(now, told),
+            vitals=told,
+            totals=totals,
+            deliveries=tuple(reading.deliveries()),
+            bytes=_bytes(folder),
+        )
+
+
+def _has_store(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return (folder / store.FILE).exists()
+    return True  # it cannot be seen: Reading says why
+
+
+def _bytes(folder: Path) -> int:
+    size = 0
+    for name in (store.FILE, f"{store.FILE}-wal"):
+        with contextlib.suppress(OSError):
+            size += (folder / name).stat().st_size
+    return size
+
+
+def _cause(now: posture.Posture, told: Vitals) -> str | None:
+    """Give what the kernel announced in this boot, or what must be."""
+    announced = told.cause if told.boot_id == this_host().boot_id else None
+    return (announced if now.level not in (None, "none") else None) or now.standing.cause
+
+
+def families(found: Figures) -> Iterator[Family]:
+    """Give the metrics; those whose value nobody knows have no sample."""
+    yield Family(
+        "build_info", "Version of lockdown-watcher.", ("version",), [((__version__,), 1.0)]
+    )
+    yield _one("up", "Whether the daemon runs.", found.up)
+    yield from _of_machine(found)
+    yield from _of_events(found.totals)
+    yield from _of_logs(found)
+    yield from _of_sinks(found)
+    spent = [((rule, title), s) for rule, (title, s) in found.vitals.rules.items()]
+    yield Family("rule_seconds_total", "Time spent on matching a rule.", ("rule", "title"), spent)
+    if found.bytes is not None:
+        yield _one("store_bytes", "Bytes of the store on disk.", found.bytes)
+
+
+def _one(name: str, told: str, value: float) -> Family:
+    return Family(name, told, (), [((), float(value))])
+
+
+def _states(name: str, told: str, label: str, known: tuple[str, ...], now: str | None) -> Family:
+    """Tell of a state: 1 for what it is, 0 for all else, so that changes are seen."""
+    is_now = now or UNKNOWN
+    samples = [((each,), float(each == is_now)) for each in (*known, UNKNOWN)]
+    return Family(name, told, (label,), samples)
+
+
+_SECURE_BOOT: Final = {True: "enabled", False: "disabled", None: None}
+
+
+def _of_machine(found: Figures) -> Iterator[Family]:
+    secure_boot = _SECURE_BOOT[found.posture.firmware.secure_boot]
+    states = tuple(filter(None, _SECURE_BOOT.values()))
+    causes = ("none", *CAUSE_NAMES)
+    cause = "none" if found.posture.level == "none" else found.cause
+    yield _states("lockdown_level", "How far this kernel is locked down (1: so it is).",
+                  "level", get_args(posture.PostureLevel), found.posture.level)  # fmt: skip
+    yield _states("lockdown_cause", "Why this kernel is locked down (1: so it is).",
+                  "cause", causes, cause)  # fmt: skip
+    yield _states("secure_boot", "What the firmware says of UEFI Secure Boot (1: so it is).",
+                  "state", states, secure_boot)  # fmt: skip
+    yield _one("contradictions", "Things about lockdown here that do not fit together.",
+               len(found.posture.contradictions))  # fmt: skip
+
+
+def _of_events(totals: tuple[Total, ...]) -> Iterator[Family]:
+    gaps = [each for each in totals if each.cause]
+    by_kind: dict[tuple[str, ...], float] = {}
+    for each in totals:
+        key = each.kind, each.severity
+        by_kind[key] = by_kind.get(key, 0.0) + each.events
+    yield Family("events_total", "Events recorded.", ("kind", "severity"), [*by_kind.items()])
+    yield Family("gaps_total", "Stretches in which something may have been lost.", ("cause",),
+                 [((each.cause,), float(each.events)) for each in gaps])  # fmt: skip
+    yield Family("gap_lines_total", "Lines, or events of a full store, that were lost, as far as"
+                 " their number is known.", ("cause",),
+                 [((each.cause,), float(each.lines)) for each in gaps])  # fmt: skip
+
+
+def _of_logs(found: Figures) -> Iterator[Family]:
+    logs = found.vitals.logs
+    started, now = found.vitals.started_us, found.now_us
+
+    def family(name: str, told: str, value: dict[str, float | None]) -> Family:
+        known = [((log,), at) for log, at in value.items() if at is not None]
+        return Family(name, told, ("log",), known)
+
+    def each(of: str) -> dict[str, float | None]:
+        return {name: _seconds(getattr(log, of)) for name, log in logs.items()}
+
+    yield family("log_lines_total", "Lines read since the daemon started.",
+                 {name: float(log.lines) for name, log in logs.items()})  # fmt: skip
+    yield family("last_line_timestamp_seconds", "When the last line read was written.",
+                 each("line_us"))  # fmt: skip
+    yield family("last_read_timestamp_seconds", "When the last line was read.", each("read_us"))
+    yield family("lag_seconds", "How late the last line was read, or while catching up the next.",
+                 {name: log.lag_s(started, now) for name, log in logs.items()})  # fmt: skip
+    yield family("caught_up", "Whether nothing was left to read at the last look.",
+                 {name: float(log.caught_up) for name, log in logs.items()})  # fmt: skip
+
+
+def _seconds(us: int | None) -> float | None:
+    return us / 1e6 if us else None
+
+
+def _of_sinks(found: Figures) -> Iterator[Family]:
+    def family(name: str, told: str, value: dict[str, float]) -> Family:
+        return Family(name, told, ("sink",), [((sink,), at) for sink, at in value.items()])
+
+    sinks = found.deliveries
+    yield family("sink_waiting_events", "Events recorded that the sink has not got.",
+                 {each.sink: each.backlog for each in sinks})  # fmt: skip
+    yield family("sink_oldest_waiting_seconds", "For how long the oldest of them has waited.",
+                 {each.sink: _age_s(each.oldest_us, found.now_us) for each in sinks})  # fmt: skip
+    yield family("sink_delivered_events_total", "Events the sink has got.",
+                 {each.sink: each.delivered for each in sinks})  # fmt: skip
+    yield family("sink_retries_total", "Deliveries that came to nothing and were tried again.",
+                 {each.sink: each.retries for each in sinks})  # fmt: skip
+    yield family("sink_parked_events", "Events set aside that the sink refused for good.",
+                 {each.sink: each.parked for each in sinks})  # fmt: skip
+
+
+def _age_s(since_us: int | None, now_us: int) -> float:
+    return 0.0 if since_us is None else max(0, now_us - since_us) / 1e6
