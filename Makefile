@@ -12,7 +12,7 @@ STORY := scan -o human -v tests/corpus/story.txt
 # What is set up is kept by the interpreter's name: another Python wants a fresh start.
 READY := $(VENV)/.ready-$(notdir $(realpath $(shell command -v $(PYTHON) 2>/dev/null)))
 
-.PHONY: run demo test lint bench fuzz lab siem outage package clean
+.PHONY: run demo test lint bench fuzz lab siem agreement outage package clean
 
 # Where no kernel log can be read (status 3, and it said why) the story is played instead.
 # Ctrl-C reaches the watcher by itself, though shells hide it from what runs beside them (env);
@@ -55,6 +55,11 @@ lab: $(READY)-lab
 siem: $(READY)-siem
 	$(BIN)/python -m pytest tests/sinks $(ARGS)
 
+# The same rules and events through other engines, and the pack through converters
+# (docs/agreement.md, docs/converted).
+agreement: $(READY)-agreement
+	$(BIN)/python -m pytest tests/agreement $(ARGS)
+
 # The daemon killed 300 times, its receivers down or hung, its disk full or failing. Alone on
 # /dev/kmsg, as root.
 outage: $(READY)-siem
@@ -78,6 +83,10 @@ $(READY)-fuzz: pyproject.toml .ci/setup
 
 $(READY)-lab: pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV) dev lab
+	@touch $(READY) $(READY)-dev $@
+
+$(READY)-agreement: pyproject.toml .ci/setup
+	@.ci/setup $(PYTHON) $(VENV) dev agreement
 	@touch $(READY) $(READY)-dev $@
 
 $(READY)-siem: pyproject.toml .ci/setup

@@ -17,6 +17,7 @@ from sigma.collection import SigmaCollection
 from sigma.correlations import SigmaCorrelationRule
 from sigma.exceptions import SigmaError
 from sigma.filters import SigmaFilter
+from sigma.modifiers import modifier_mapping
 from sigma.rule import SigmaRule, SigmaYAMLLoader
 
 from watcher.kinds import SEVERITIES, Kind, Severity
@@ -24,6 +25,9 @@ from watcher.rules import possible
 from watcher.rules.pipeline import for_journal
 from watcher.rules.rule import Example, RuleData, compile_rule
 from watcher.rules.tree import Expand, UnsupportedError, tree
+
+# The specification's name for what pySigma knows as its alias, `wide` (appendix "Modifiers").
+modifier_mapping.setdefault("utf16le", modifier_mapping["wide"])
 
 _FAULT_WIDTH: Final = 300
 _DEEPEST: Final = 64

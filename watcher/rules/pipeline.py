@@ -110,7 +110,12 @@ _ARCHES: Final = ("c000003e", "c00000b7")
 
 
 def for_journal(rule: SigmaRule) -> SigmaRule:
-    """Say `rule` in the journal's fields, in place; one written for the journal stays as it is."""
+    """Say `rule` in the journal's fields, in place.
+
+    One that is written for the journal, or is about another system, stays as it is.
+    """
+    if rule.logsource.product not in {None, "linux"}:
+        return rule
     if any(field.startswith(_NATIVE) for field in fields_of(rule)):
         return rule
     source = rule.logsource.service or rule.logsource.category or ""

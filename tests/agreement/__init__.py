@@ -1,0 +1,1 @@
+"""The same rules and events through other engines (docs/agreement.md)."""
