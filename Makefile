@@ -12,7 +12,7 @@ STORY := scan -o human -v tests/corpus/story.txt
 # What is set up is kept by the interpreter's name: another Python wants a fresh start.
 READY := $(VENV)/.ready-$(notdir $(realpath $(shell command -v $(PYTHON) 2>/dev/null)))
 
-.PHONY: run demo test lint bench fuzz lab siem agreement outage package clean
+.PHONY: run demo test lint bench fuzz lab siem agreement outage screen package clean
 
 # Where no kernel log can be read (status 3, and it said why) the story is played instead.
 # Ctrl-C reaches the watcher by itself, though shells hide it from what runs beside them (env);
@@ -69,6 +69,10 @@ outage: $(READY)-siem
 package: $(READY)-package
 	$(BIN)/python -m pytest tests/package $(ARGS)
 
+# The desktop agent under Xvfb, on dunst and xfce4-notifyd. KEEP_SHOTS=1 renews docs/desktop-*.png.
+screen: $(READY)-screen
+	KEEP_SHOTS=$(KEEP_SHOTS) $(BIN)/python -m pytest tests/screen $(ARGS)
+
 $(READY): pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV)
 	@touch $@
@@ -95,6 +99,10 @@ $(READY)-siem: pyproject.toml .ci/setup
 
 $(READY)-package: pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV) dev package
+	@touch $(READY) $(READY)-dev $@
+
+$(READY)-screen: pyproject.toml .ci/setup
+	@.ci/setup $(PYTHON) $(VENV) dev screen
 	@touch $(READY) $(READY)-dev $@
 
 clean:

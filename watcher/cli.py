@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watcher import __version__, cli_daemon, cli_health, cli_machine, cli_rules, cli_units
+from watcher import (
+    __version__,
+    cli_daemon,
+    cli_desktop,
+    cli_health,
+    cli_machine,
+    cli_rules,
+    cli_units,
+)
 from watcher.errors import SourceError, WatcherError
 from watcher.kinds import SEVERITIES, Severity
 from watcher.terminal import (
@@ -191,7 +199,7 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-_PARTS = (cli_daemon, cli_health, cli_machine, cli_rules, cli_units)
+_PARTS = (cli_daemon, cli_desktop, cli_health, cli_machine, cli_rules, cli_units)
 
 for _command in chain.from_iterable(part.COMMANDS for part in _PARTS):
     cli.add_command(_command)

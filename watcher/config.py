@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from watcher.config_files import Fault, Files, read_files, rules_beside
 from watcher.errors import UsageError
 from watcher.health.options import MetricsOptions
+from watcher.kinds import Severity
 from watcher.sinks.network import NoCredentialsError, shown, unusable
 from watcher.sinks.sink import SinkOptions
 
@@ -85,6 +86,17 @@ class RulesOptions(_Table):
     )
 
 
+class DesktopOptions(_Table):
+    """[desktop]: what `notify` shows in a user's session."""
+
+    unit: str = Field(
+        default="lockdown-watcher.service", description="only what this unit logged is believed"
+    )
+    min_severity: Severity = Field(
+        default="low", description="this and graver ones, of what the rules want shown (notify)"
+    )
+
+
 @dataclass(frozen=True)
 class Config:
     """What the daemon is told. `files` are those it came from, `chosen` the one asked for."""
@@ -92,6 +104,7 @@ class Config:
     source: SourceOptions
     store: StoreOptions
     sinks: tuple[SinkOptions, ...]
+    desktop: DesktopOptions = field(default_factory=DesktopOptions)
     files: tuple[str, ...] = ()
     rules: RulesOptions = RulesOptions()  # noqa: RUF009 - frozen
     metrics: MetricsOptions = MetricsOptions()  # noqa: RUF009 - frozen
@@ -124,6 +137,7 @@ def check(chosen: str | None = None, *, open_sinks: bool = False) -> tuple[Confi
         store=_table(StoreOptions, "store", read, faults),
         metrics=_table(MetricsOptions, "metrics", read, faults),
         sinks=tuple(sinks.values()),
+        desktop=_table(DesktopOptions, "desktop", read, faults),
         files=tuple(read.texts),
         rules=_table(RulesOptions, "rules", read, faults),
         chosen=chosen,
@@ -135,7 +149,7 @@ def check(chosen: str | None = None, *, open_sinks: bool = False) -> tuple[Confi
     return config, faults
 
 
-_TABLES: Final = ("source", "store", "rules", "metrics", "sink")
+_TABLES: Final = ("source", "store", "rules", "metrics", "desktop", "sink")
 
 
 def rules(chosen: str | None = None) -> tuple[RulesOptions, list[Path]]:
@@ -150,6 +164,16 @@ def rules(chosen: str | None = None) -> tuple[RulesOptions, list[Path]]:
     if faults:
         raise UsageError("\n".join(map(str, faults)))
     return options, [*rules_beside(chosen), *map(Path, options.folders)]
+
+
+def desktop(chosen: str | None = None) -> DesktopOptions:
+    """Read [desktop] alone, for a user whom no other table concerns. Raises UsageError."""
+    faults: list[Fault] = []
+    read = read_files(chosen, faults, unreadable_too=True)
+    options = _table(DesktopOptions, "desktop", read, faults)
+    if faults:
+        raise UsageError("\n".join(map(str, faults)))
+    return options
 
 
 def sink_module(kind: str) -> ModuleType:
@@ -268,7 +292,7 @@ def _any(known: Any) -> str:
 def show(config: Config) -> str:
     """Give the configuration as TOML, every option as it stands."""
     parts = [f"# from {', '.join(config.files) or 'no file: these are the defaults'}"]
-    tables = ("source", "store", "rules", "metrics")
+    tables = ("source", "store", "rules", "metrics", "desktop")
     parts += [_shown(f"[{name}]", getattr(config, name)) for name in tables]
     parts += [_shown("[[sink]]", sink) for sink in config.sinks]
     return "\n\n".join(parts)
@@ -310,6 +334,7 @@ def json_schema() -> dict[str, object]:
             "store": StoreOptions.model_json_schema(),
             "rules": RulesOptions.model_json_schema(),
             "metrics": MetricsOptions.model_json_schema(),
+            "desktop": DesktopOptions.model_json_schema(),
             "sink": {"type": "array", "items": {"oneOf": sinks}},
         },
     }

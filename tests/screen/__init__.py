@@ -1,0 +1,1 @@
+"""The desktop agent on real desktops: X, a session bus and notification servers of our own."""
