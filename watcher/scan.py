@@ -116,7 +116,7 @@ def _file(file: str, extent: Extent, pack: Pack) -> Past:
         return _journal(extent, (file,), pack)
     if extent.boot != "all":
         raise UsageError(f"{file} is text, which knows no boots: leave out --boot")
-    text = TextSource([file], wanted=pack.prefilter().wants, now_us=now_us)
+    text = TextSource([file], wanted=pack.prefilter().wants_line, now_us=now_us)
     return _Between(text, extent.since_us, extent.until_us)
 
 

@@ -163,7 +163,8 @@ def check_rules(data: bytes) -> None:
         found = judge(record)
         fired = pack.matching(record, found.kind if found else None)
         for raw in (message.encode(), escaped(message.encode())) if fired else ():
-            same(prefilter.wants(raw), True, f"the prefilter on {raw!r}")
+            wanted = prefilter.wants(raw) or prefilter.fits(record.fields)
+            same(wanted, True, f"the prefilter on {raw!r}")
         for rule in fired:
             rule.captured(record.text)
 

@@ -141,7 +141,7 @@ def _rule(name: str, doc: Any, around: Around, text: str, faults: list[Fault]) -
             raise UnsupportedError("correlation rules are not supported")
         filtered: SigmaRule = reduce(lambda r, f: f.apply_on_rule(r), filters, doc)
         data = _data(name, filtered, expand)
-        compile_rule(data)  # for its faults: a pattern that re2 refuses
+        _ = compile_rule(data).matches  # for its faults: a pattern that re2 refuses
     except ValidationError as error:
         faults += [
             Fault(name, _key_fault(each), _line_of(text, each["loc"])) for each in error.errors()

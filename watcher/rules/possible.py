@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from watcher.rules.evaluate import Fields, matcher
+from watcher.rules.evaluate import Fields, holds
 
 Node = list[Any]
 _NAME: Final = re.compile(r"[A-Z0-9_]{1,64}")
@@ -163,7 +163,7 @@ def _joined(name: str, answers: list[_Answer]) -> _Answer:
 def _leaf(node: Node, world: World) -> _Answer:
     looked_at = list(fields(node))
     if all(name in world.fixed or not world.has(name) for name in looked_at):
-        found = matcher(node)(Fields(world.fixed))
+        found = holds(node, Fields(world.fixed))
         return found, not found
     if node[0] != "reference" and literal(node) in world.not_values.get(node[1], ()):
         return False, True

@@ -1,46 +1,67 @@
-"""Which raw lines are worth a look at all: those that hold one of the rules' literal texts.
-
-Few stems, sought by Aho-Corasick (0.25 us for a line of 58 bytes and the shipped pack) or, where
-that library is missing, by one alternation entered at each stem's rarest letter (0.45 us); a loop
-of `in` takes 1.8 us (CPython 3.11, tests/bench).
+"""Which records are worth a look at all, told from the raw line, or from a field or two.
 
 Nearly every line of a log is about something else. A rule that needs, say, "Lockdown: " in
 MESSAGE cannot match a line without it, so such a line need not be parsed, nor its other fields
-read. A pack with a rule that needs no text at all lets every line through.
+read. Few stems, sought by Aho-Corasick (0.25 us for a line of 58 bytes and the shipped pack) or,
+where that library is missing, by one alternation entered at each stem's rarest letter (0.45 us); a
+loop of `in` takes 1.8 us (CPython 3.11, tests/bench).
+
+A rule that needs no text in MESSAGE is `bare`: it is held against the fields, which are read one by
+one as it asks for them. Only one that needs no value of an indexed field either has every entry
+looked at.
 """
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
-Literals = frozenset[str]
-
+from watcher.rules.evaluate import Fields
+from watcher.rules.needs import LONG, Equal, Literals, Needs
+from watcher.rules.select import Selection
+from watcher.rules.values import FOLD_TO_ASCII
 
 Search = Callable[[bytes], object]
+
+
+class Bare(NamedTuple):
+    """A rule that needs no text in MESSAGE: what else it needs, and whether it matches.
+
+    `kernel`: it may match a line of the kernel.
+    """
+
+    needs: Needs
+    matches: Callable[[Fields], bool]
+    kernel: bool
 
 
 class Prefilter:
     """Decides by literals alone; `also` are texts, lower case, that the caller wants besides.
 
-    `may` is quick and says no to nearly all; what it lets pass, `wants` decides. `entries` are
-    kinds of journal entries (kernel, audit, process) that are asked for beside the kernel's lines.
+    `may` is quick and says no to nearly all; what it lets pass, `wants` decides. Where both say no
+    and there are `bare` rules, `fits` decides. `equal`: all records that matter have one of these
+    values of an indexed field, or are the kernel's own; None: any record may matter.
     """
 
     def __init__(
         self,
         rules: Iterable[Literals | None],
         *also: bytes,
-        entries: frozenset[str] = frozenset(),
+        bare: Sequence[Bare] = (),
+        equal: Equal | None = frozenset(),
     ) -> None:
         sets = list(rules)
-        self.entries = entries
+        self.equal = equal
+        self._bare = list(bare)
+        self._select = Selection([each.needs for each in bare])
         self.may: Search = _always
         self._sure: Search = _always
         self.literals: frozenset[bytes] | None = None
         if None not in sets:
             texts = {*also, *(text.encode() for each in sets for text in each or ())}
+            texts |= _beyond_ascii(texts)
             self.literals = frozenset(texts)
             self.may = _finder(stems(texts))
             self._sure = _finder(sorted(texts))
@@ -50,13 +71,82 @@ class Prefilter:
         low = raw.lower()
         return bool(self.may(low) and self._sure(low))
 
+    @property
+    def looks_deeper(self) -> bool:
+        """Tell whether there are bare rules: then `fits` must see what `wants` does not want."""
+        return bool(self._bare)
+
+    def fits(self, fields: Mapping[str, str]) -> bool:
+        """Tell whether a bare rule matches a record; asks for no more fields than it must."""
+        known = Fields(fields)
+        return any(self._bare[each].matches(known) for each in self._select.of(known))
+
+    def of_kernel(self) -> Prefilter:
+        """Give one for a log of the kernel's lines alone: some rules cannot match there."""
+        found = Prefilter((), bare=[each for each in self._bare if each.kernel], equal=self.equal)
+        found.may, found._sure, found.literals = self.may, self._sure, self.literals
+        return found
+
+    def wants_line(self, raw: bytes) -> bool:
+        """Tell whether a line of text, whose fields are not known yet, may match a rule."""
+        return self.looks_deeper or self.wants(raw)
+
+
+def _beyond_ascii(texts: set[bytes]) -> set[bytes]:
+    """Give the letters beyond ASCII that stand for one of ASCII in `texts`, as logs write them.
+
+    UTF-8, as /dev/kmsg escapes it, and as JSON may.
+    """
+    letters = (found for ascii_, found in FOLD_TO_ASCII.items() if _holds(texts, ascii_.encode()))
+    return {form for letter in letters for form in _forms(letter)}
+
+
+def _holds(texts: set[bytes], letter: bytes) -> bool:
+    return any(letter in text for text in texts)
+
+
+def _forms(letter: str) -> tuple[bytes, ...]:
+    raw = letter.encode()
+    escaped = "".join(f"\\x{byte:02x}" for byte in raw)
+    return raw, escaped.encode(), f"\\u{ord(letter):04x}".encode()
+
 
 def _finder(texts: list[bytes]) -> Search:
     try:
         from ahocorasick_rs import BytesAhoCorasick
     except ImportError:  # the extra `fast` is not installed: the same answers, a little later
-        return _any_of(map(_entered_at_rarest, texts))
+        return plain_finder(texts)
     return BytesAhoCorasick(texts).find_matches_as_indexes if texts else _any_of(())
+
+
+def plain_finder(texts: list[bytes]) -> Search:
+    """Give a search for texts by the standard library alone."""
+    long = [text for text in texts if len(text) >= _GRAM]
+    if len(long) <= _BRANCHES:
+        return _any_of(map(_entered_at_rarest, texts))
+    short = _any_of(map(_entered_at_rarest, {text for text in texts if len(text) < _GRAM}))
+    grams = {tuple(_rarest_gram(text)) for text in long}
+    tried = _any_in(long)
+    return lambda line: short(line) or (not _without(grams, line) and tried(line))
+
+
+_BRANCHES: Final = 64
+"""Up to so many branches one pattern is quicker than looking at each piece of a line."""
+
+_GRAM: Final = 4
+
+
+def _rarest_gram(text: bytes) -> bytes:
+    pieces = {text[at : at + _GRAM] for at in range(len(text) - _GRAM + 1)}
+    return max(pieces, key=lambda piece: (_rarity(piece), piece))
+
+
+def _without(grams: set[tuple[int, ...]], line: bytes) -> bool:
+    return grams.isdisjoint(zip(line, line[1:], line[2:], line[3:], strict=False))
+
+
+def _any_in(texts: list[bytes]) -> Search:
+    return lambda line: any(text in line for text in texts)
 
 
 def _always(_: bytes) -> bool:
@@ -71,24 +161,28 @@ _NEVER: Final = rb"(?!)"
 _BY_FREQUENCY: Final = b" etaoinsrhldcumfpgwybvkxjqz"
 """Letters of English text and log lines, the commonest first."""
 
-_STEM: Final = 8
-"""Bytes two literals must share to be found by one stem: enough to be rare in a log."""
+_COVERED: Final = 512
+"""More literals than this are not covered by stems: that takes longer than it saves."""
 
 
 def stems(literals: set[bytes]) -> list[bytes]:
     """Give few texts such that every literal holds at least one of them.
 
     Rules repeat each other: " is restricted" stands in sixty literals of the shipped pack.
-    Greedy cover by pieces of _STEM bytes, each then made as long as all it covers allow.
+    Greedy cover by pieces of LONG bytes, each then made as long as all it covers allow.
     """
     texts = sorted(literals)
+    if len(texts) > _COVERED:
+        return texts
     holders: dict[bytes, int] = {}
     for bit, text in enumerate(texts):
         for piece in _pieces(text):
             holders[piece] = holders.get(piece, 0) | 1 << bit
     left, found = (1 << len(texts)) - 1, []
+    queue = [_urgency(piece, mask) for piece, mask in holders.items()]
+    heapq.heapify(queue)
     while left:
-        piece = _best(holders, left)
+        piece = _best(queue, holders, left)
         covered = [text for bit, text in enumerate(texts) if holders[piece] & left & 1 << bit]
         found.append(_extended(piece, covered))
         left &= ~holders[piece]
@@ -96,14 +190,25 @@ def stems(literals: set[bytes]) -> list[bytes]:
 
 
 def _pieces(text: bytes) -> set[bytes]:
-    return {text[at : at + _STEM] for at in range(max(1, len(text) - _STEM + 1))}
+    return {text[at : at + LONG] for at in range(max(1, len(text) - LONG + 1))}
 
 
-def _best(holders: dict[bytes, int], left: int) -> bytes:
+_Urgency = tuple[int, int, bytes]
+
+
+def _urgency(piece: bytes, mask: int) -> _Urgency:
+    return -mask.bit_count(), -_rarity(piece), piece
+
+
+def _best(queue: list[_Urgency], holders: dict[bytes, int], left: int) -> bytes:
     """Give the piece that most of `left` hold, the rarest of those that tie."""
-    counts = {piece: (mask & left).bit_count() for piece, mask in holders.items()}
-    most = max(counts.values())
-    return max((p for p, n in counts.items() if n == most), key=lambda p: (_rarity(p), p))
+    while True:
+        piece = queue[0][-1]
+        # How many it still covers only ever falls, so what is first when counted anew is best.
+        now = _urgency(piece, holders[piece] & left)
+        if now == queue[0]:
+            return piece
+        heapq.heapreplace(queue, now)
 
 
 def _rarity(piece: bytes) -> int:
@@ -134,41 +239,3 @@ def _entered_at_rarest(text: bytes) -> bytes:
     before, letter, after = text[:at], text[at : at + 1], text[at + 1 :]
     looked_back = b"(?<=" + re.escape(before + letter) + b")" if before else b""
     return re.escape(letter) + looked_back + re.escape(after)
-
-
-def required(node: list[Any]) -> Literals | None:
-    """Give lower-case texts one of which MESSAGE holds if `node` is true; None: cannot tell."""
-    name, *rest = node
-    if name == "and":
-        known = [each for each in map(required, rest[0]) if each is not None]
-        return max(known, key=_worth, default=None)
-    if name == "or":
-        return _all_of([required(each) for each in rest[0]])
-    if name == "string" and rest[0] == "MESSAGE":
-        return _of_parts(rest[1])
-    return None
-
-
-def _worth(literals: Literals) -> tuple[bool, int, int]:
-    shortest = min((len(text) for text in literals), default=0)
-    return shortest >= _STEM, -len(literals), shortest
-
-
-def _all_of(sets: list[Literals | None]) -> Literals | None:
-    if any(each is None for each in sets):
-        return None
-    return frozenset(text for each in sets for text in each or ())
-
-
-def _of_parts(parts: list[Any]) -> Literals | None:
-    # Bytes are lowered as ASCII, str as Unicode: only ASCII runs are sure to agree.
-    runs = [run for part in parts if isinstance(part, str) for run in _ascii_runs(part)]
-    longest = max(runs, key=len, default="")
-    return frozenset({longest.lower()}) if longest else None
-
-
-def _ascii_runs(text: str) -> list[str]:
-    # What /dev/kmsg and journalctl's formats write escaped (controls, backslash, quotes) ends
-    # a run, so that a literal stands in the raw line as it does in the message.
-    plain = "".join(c if " " <= c <= "~" and c not in '\\"' else "\n" for c in text)
-    return plain.split("\n")

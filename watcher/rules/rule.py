@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from functools import cached_property
+from typing import Any, Final, TypedDict
 
 from watcher.kinds import Kind, Severity
 from watcher.record import Record
 from watcher.rules import regex
-from watcher.rules.evaluate import Fields, Matcher, matcher
-from watcher.rules.prefilter import Literals, Prefilter, required
+from watcher.rules.evaluate import Fields
+from watcher.rules.generate import Matcher, matcher
+from watcher.rules.needs import Equal, Needs, needs
+from watcher.rules.prefilter import Bare, Prefilter
+from watcher.rules.select import Selection
 
 Example = str | Mapping[str, str]
 
@@ -38,14 +42,14 @@ class RuleData(TypedDict):
 
 @dataclass(frozen=True)
 class Rule:
-    """One Sigma rule, compiled.
+    """One Sigma rule, compiled when it is first a candidate.
 
-    `kind` binds it to what the catalogue makes of a line (None: any line). `literals` are
-    lower-case texts one of which stands in MESSAGE whenever the rule matches (None: unknown).
-    `examples` is what it must match and what it must ignore. `entries` are the kinds of journal
-    entries it may match (kernel, audit, process); empty for one that is bound to a `kind`, which
-    only the kernel's lines and their forgeries have. `never` says why it cannot match any;
-    `writers` are the lower-case identifiers of programs it asks for (None: it does not).
+    `kind` binds it to what the catalogue makes of a line (None: any line). `needs` is what every
+    record has that it matches. `examples` is what it must match and what it must ignore. `entries`
+    are the kinds of journal entries it may match (kernel, audit, process); empty for one that is
+    bound to a `kind`, which only the kernel's lines and their forgeries have. `never` says why it
+    cannot match any; `writers` are the lower-case identifiers of programs it asks for (None: it
+    does not).
     """
 
     id: str
@@ -57,13 +61,38 @@ class Rule:
     tags: tuple[str, ...]
     kind: Kind | None
     notify: bool
-    matches: Matcher
-    literals: Literals | None
+    condition: list[Any]
+    needs: Needs
     extract: Any
     examples: tuple[list[Example], list[Example]]
     entries: frozenset[str]
     never: str | None
     writers: tuple[str, ...] | None
+
+    @cached_property
+    def matches(self) -> Matcher:
+        """Give the rule's function. Raises regex.PatternError for a pattern that re2 refuses."""
+        return matcher(self.condition)
+
+    def match(self, fields: Fields) -> bool:
+        """Tell whether it matches; compiles it the first time."""
+        return self.matches(fields)
+
+    def bare(self) -> Bare:
+        """Give it as one that needs no text in MESSAGE."""
+        return Bare(self.needs, self.match, not self.entries or "kernel" in self.entries)
+
+    @property
+    def looked_up(self) -> Equal | None:
+        """Give values of indexed fields one of which each entry has that it may match.
+
+        The kernel's own lines are none of them: they are read anyway. None: any entry may match.
+        """
+        if not self.entries - _KERNEL:
+            return frozenset()
+        if self.needs.equal is None and "process" not in self.entries:
+            return frozenset({("_TRANSPORT", "audit")})
+        return self.needs.equal
 
     def captured(self, text: str) -> dict[str, str]:
         """Give what the rule's `extract` captures from `text`."""
@@ -71,8 +100,11 @@ class Rule:
         return {k: v for k, v in found.groupdict().items() if v is not None} if found else {}
 
 
+_KERNEL: Final = frozenset({"kernel"})
+
+
 def compile_rule(data: RuleData) -> Rule:
-    """Make a rule ready to run. Raises regex.PatternError for a pattern that re2 refuses."""
+    """Make a rule ready to run. Raises regex.PatternError where re2 refuses its `extract`."""
     return Rule(
         id=data["id"],
         title=data["title"],
@@ -83,8 +115,8 @@ def compile_rule(data: RuleData) -> Rule:
         tags=tuple(data["tags"]),
         kind=data["kind"],
         notify=data["notify"],
-        matches=matcher(data["condition"]),
-        literals=required(data["condition"]),
+        condition=data["condition"],
+        needs=needs(data["condition"]),
         extract=regex.compiled(data["extract"]) if data["extract"] else None,
         examples=(data["match"], data["ignore"]),
         entries=frozenset(data["entries"]),
@@ -99,12 +131,21 @@ class Pack:
 
     rules: tuple[Rule, ...]
 
+    @cached_property
+    def _select(self) -> Selection:
+        return Selection([rule.needs for rule in self.rules])
+
     def prefilter(self, *also: bytes) -> Prefilter:
         """Make what decides cheaply which lines are worth a look, those with `also` included."""
-        entries = frozenset().union(*(rule.entries for rule in self.rules))
-        return Prefilter([rule.literals for rule in self.rules], *also, entries=entries)
+        texts = [rule.needs.literals for rule in self.rules if rule.needs.literals is not None]
+        bare = [rule.bare() for rule in self.rules if rule.needs.literals is None]
+        sets = [rule.looked_up for rule in self.rules]
+        known = [each for each in sets if each is not None]
+        equal = frozenset(pair for each in known for pair in each)
+        return Prefilter(texts, *also, bare=bare, equal=equal if len(known) == len(sets) else None)
 
     def matching(self, record: Record, kind: str | None) -> list[Rule]:
         """Give the rules that match `record`, of which the catalogue says it is of `kind`."""
         fields = Fields(record.fields)
-        return [r for r in self.rules if r.kind in (None, kind) and r.matches(fields)]
+        candidates = (self.rules[number] for number in self._select.of(fields))
+        return [r for r in candidates if r.kind in (None, kind) and r.matches(fields)]

@@ -6,6 +6,7 @@ A node is a list whose first element names it:
     ["string", field, [part, ...], cased]   a part is a text, 0 for * or 1 for ?
     ["regex", field, pattern, flags]        flags are letters of "ims"
     ["number", field, operator, number]     eq, lt, lte, gt or gte
+    ["part", field, unit, operator, number] unit: minute, hour, day, week, month, year
     ["cidr", field, network]  ["null", field]  ["exists", field, bool]
     ["reference", field, other, starts, ends]
 """
@@ -160,7 +161,7 @@ def _number(field: str, operator: str, value: SigmaNumber) -> Node:
     if not math.isfinite(value.number):
         raise UnsupportedError(f"{field}: {value.number} is no number to compare with")
     if isinstance(value, SigmaTimestampPart):
-        raise UnsupportedError("the time modifiers (minute, hour, ...) are not supported")
+        return ["part", field, value.timestamp_part.name.lower(), operator, value.number]
     return ["number", field, operator, value.number]
 
 

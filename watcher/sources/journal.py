@@ -6,7 +6,7 @@ is read of the few that may matter (1.0 us an entry, where `for entry in Reader`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,8 +15,16 @@ from systemd._reader import INVALIDATE
 from watcher.errors import SourceError
 from watcher.host import now_us, this_host
 from watcher.record import Gap, Host, Place, Record
+from watcher.rules.needs import Equal
 from watcher.rules.prefilter import Prefilter
-from watcher.sources.journal_entry import FIELD_BYTES, MISSED, MISSED_ID, read_entry
+from watcher.rules.values import fold
+from watcher.sources.journal_entry import (
+    FIELD_BYTES,
+    MISSED,
+    MISSED_ID,
+    field_text,
+    read_entry,
+)
 from watcher.sources.journal_files import (
     DAMAGED,
     Where,
@@ -48,11 +56,51 @@ a reader of its own for the rare ones costs as much (53 ms for 500,000 entries) 
 through the newest file again at every entry."""
 
 
-def matches_for(entries: frozenset[str]) -> Matches:
-    """Give the matches for what a prefilter asks for; none at all means every entry."""
-    if "process" in entries:
+MOST_MATCHES: Final = 24
+"""With more alternatives than this, libsystemd takes longer to choose entries than to give all."""
+
+
+def matches_for(equal: Equal | None, reader: Any) -> Matches:
+    """Give the matches for what a prefilter asks for; none at all means every entry.
+
+    Rules know no case, matches do: each value is asked for as the rule has it, and in every
+    spelling that is in the journal now.
+    """
+    if equal is None or len(equal) > MOST_MATCHES:
         return ()
-    return (*KERNEL, ("_TRANSPORT=audit",)) if "audit" in entries else KERNEL
+    wanted = {field: {value for name, value in equal if name == field} for field, _ in equal}
+    found = sorted(
+        each for field, values in wanted.items() for each in _spelled(field, values, reader)
+    )
+    return (*KERNEL, *((match,) for match in found)) if len(found) <= MOST_MATCHES else ()
+
+
+def _spelled(field: str, wanted: set[str], reader: Any) -> set[str]:
+    known = {each.decode(errors="replace") for each in reader.query_unique(field)}
+    return {f"{field}={each}" for each in wanted | {each for each in known if fold(each) in wanted}}
+
+
+class _Entry(Mapping[str, str]):
+    """The fields of the entry a reader stands on, each read when it is asked for."""
+
+    def __init__(self, get: Callable[[str], bytes]) -> None:
+        self._get = get
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return field_text(name, self._get(name))
+        except (OSError, ValueError):  # damaged, or no name of a field
+            raise KeyError(name) from None
+        except KeyError:
+            if name == "SYSLOG_FACILITY" and self.get("_TRANSPORT") == "kernel":
+                return "0"  # as with_facility has it
+            raise
+
+    def __iter__(self) -> Iterator[str]:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +134,6 @@ class JournalSource:
     ) -> None:
         self._where, self._span, self._given = where or Where(), span or Span(), matches
         self._prefilter = prefilter
-        self._matches = self._wanted()
         self._cursor: str | None = None
         self._drained_us: int | None = None
         self._pending: list[Record | Gap] = [_left_out(*each) for each in left_out(self._where)]
@@ -108,13 +155,9 @@ class JournalSource:
 
     def use(self, prefilter: Prefilter) -> None:
         """Look for what other rules want, from the next entry on."""
-        self._prefilter = prefilter
-        if (matches := self._wanted()) != self._matches:
-            self._matches = matches
+        before, self._prefilter = self._prefilter.equal, prefilter
+        if prefilter.equal != before:
             self._reopen()
-
-    def _wanted(self) -> Matches:
-        return matches_for(self._prefilter.entries) if self._given is None else self._given
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable on a change; another one after `read`."""
@@ -136,7 +179,8 @@ class JournalSource:
         if self._span.boot_id:
             reader.add_match(f"_BOOT_ID={self._span.boot_id}")
             reader.add_conjunction()
-        for alternative in self._matches:
+        given = self._given
+        for alternative in matches_for(self._prefilter.equal, reader) if given is None else given:
             for match in alternative:
                 reader.add_match(match)
             reader.add_disjunction()
@@ -206,14 +250,15 @@ class JournalSource:
     def _step_through(self, batch: list[Record | Gap]) -> bool:
         """Take what may matter of the next BATCH entries; tell whether there may be more."""
         reader, may, wants = self._reader, self._prefilter.may, self._prefilter.wants
-        step, get = reader._next, reader._get
+        step, get, entry = reader._next, reader._get, _Entry(reader._get)
+        deeper, fits = self._prefilter.looks_deeper, self._prefilter.fits
         count = 0
         for count in range(BATCH):  # noqa: B007 - how far it came counts
             if not step():
                 break
             try:
                 message = get("MESSAGE")
-                if may(message.lower()) and wants(message):
+                if (may(message.lower()) and wants(message)) or (deeper and fits(entry)):
                     batch += self._taken()
             except KeyError:
                 batch += self._without_message()
@@ -247,7 +292,7 @@ class JournalSource:
             kernels = True
         if kernels:
             return [self._unreadable("its MESSAGE is gone")]
-        return self._taken() if self._prefilter.wants(b"") else []
+        return self._taken() if self._prefilter.fits(_Entry(self._reader._get)) else []
 
     def _unreadable(self, reason: str) -> Gap:
         at, now = self._realtime(), now_us()

@@ -26,7 +26,7 @@ _DIGITS: Final = 18
 def read_entry(reader: Any, realtime: int) -> Record | Gap:
     """Read the entry a reader stands on; `realtime` is its Epoch time in microseconds."""
     raw = reader._get_all()
-    fields = {name: _text(value, FIELD_BYTES - len(name) - 1) for name, value in raw.items()}
+    fields = {name: field_text(name, value) for name, value in raw.items()}
     if fields.get("MESSAGE_ID") == MISSED_ID and fields.get("_TRANSPORT") == "driver":
         return _missed(reader, fields, realtime)
     monotonic, _ = reader._get_monotonic()
@@ -71,9 +71,10 @@ def _first(value: bytes | list[bytes]) -> bytes:
     return value[0] if isinstance(value, list) else value
 
 
-def _text(value: bytes | list[bytes], most: int) -> str:
+def field_text(name: str, value: bytes | list[bytes]) -> str:
+    """Give the text of a field as rules and events see it."""
     # libsystemd keeps to its threshold only where it has to decompress.
-    return _first(value)[:most].decode(errors="backslashreplace")
+    return _first(value)[: FIELD_BYTES - len(name) - 1].decode(errors="backslashreplace")
 
 
 def _host(fields: Mapping[str, str]) -> Host:

@@ -42,7 +42,7 @@ class KmsgSource:
         path: str = "/dev/kmsg",
     ) -> None:
         self._path = path
-        self._prefilter = prefilter
+        self._prefilter = prefilter.of_kernel()
         self._fd = _open(path)
         self._host = this_host()
         self._clock = KernelClock()
@@ -83,7 +83,7 @@ class KmsgSource:
 
     def use(self, prefilter: Prefilter) -> None:
         """Look for what other rules want."""
-        self._prefilter = prefilter
+        self._prefilter = prefilter.of_kernel()
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when there is more."""
@@ -104,6 +104,7 @@ class KmsgSource:
 
     def _fill(self, batch: list[Record | Gap]) -> bool:
         fd, may, read = self._fd, self._prefilter.may, os.read
+        deeper = self._prefilter.looks_deeper
         for _ in range(BATCH):
             try:
                 raw = read(fd, READ_BYTES)
@@ -120,7 +121,7 @@ class KmsgSource:
                 continue
             if seq < self.next_seq:
                 continue  # read before the restart: the device cannot be sought by number
-            if seq != self.next_seq or may(raw.lower()):
+            if seq != self.next_seq or may(raw.lower()) or deeper:
                 batch += self._taken(raw, seq)
             self.next_seq, self._last_raw = seq + 1, raw
         return True
@@ -141,7 +142,8 @@ class KmsgSource:
             if self._is_wanted(gap.to_us) and not told_by_journal:
                 yield gap
         record = self._record(parsed)
-        if self._prefilter.wants(raw) and self._is_wanted(record.time_us):
+        wanted = self._prefilter.wants(raw) or self._prefilter.fits(record.fields)
+        if wanted and self._is_wanted(record.time_us):
             yield record
 
     def _is_wanted(self, time_us: int | None) -> bool:

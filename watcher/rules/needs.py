@@ -1,0 +1,155 @@
+"""What a record must have for a condition (tree.py) to be true of it: found out once, asked often.
+
+All answers are on the safe side: a record without it cannot match, one with it may or may not.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable
+from re import _constants as ops  # type: ignore[attr-defined]
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any, Final, NamedTuple
+
+from watcher.rules.values import fold
+
+Node = list[Any]
+Literals = frozenset[str]
+Equal = frozenset[tuple[str, str]]
+
+LONG: Final = 8
+"""Bytes that make a literal rare in a log."""
+
+INDEXED: Final = (
+    *("_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", "UNIT", "SYSLOG_IDENTIFIER", "_COMM", "_EXE"),
+    *("MESSAGE_ID", "_TRANSPORT", "_AUDIT_TYPE_NAME", "_AUDIT_TYPE", "_UID", "SYSLOG_FACILITY"),
+)
+"""Fields of few values, which a journal can look up; those that part entries best come first."""
+
+
+class Needs(NamedTuple):
+    """What a record has if a condition is true of it. None: it cannot be said.
+
+    `literals`: folded ASCII texts one of which MESSAGE holds. `equal`: pairs of an indexed field
+    and a folded value one of which the record has.
+    """
+
+    literals: Literals | None
+    equal: Equal | None
+
+
+def needs(condition: Node) -> Needs:
+    """Find out what a condition needs."""
+    return Needs(literals(condition), equal(condition))
+
+
+# --- texts in MESSAGE
+
+
+def literals(node: Node) -> Literals | None:
+    """Give folded texts one of which MESSAGE holds if `node` is true; None: cannot tell."""
+    name, *rest = node
+    if name == "and":
+        known = [each for each in map(literals, rest[0]) if each is not None]
+        return max(known, key=_worth, default=None)
+    if name == "or":
+        return _all_of(map(literals, rest[0]))
+    if name == "string" and rest[0] == "MESSAGE":
+        return _longest(run for part in rest[1] if isinstance(part, str) for run in _runs(part))
+    if name == "regex" and rest[0] == "MESSAGE":
+        return _of_pattern(rest[1])
+    return None
+
+
+def _worth(found: Literals) -> tuple[int, int, int]:
+    shortest = min((len(text) for text in found), default=LONG)
+    return min(shortest, LONG), -len(found), shortest
+
+
+def _all_of(sets: Iterable[Literals | None]) -> Literals | None:
+    known = list(sets)
+    if any(each is None for each in known):
+        return None
+    return frozenset(text for each in known for text in each or ())
+
+
+def _longest(runs: Iterable[str]) -> Literals | None:
+    longest = max(runs, key=len, default="")
+    return frozenset({longest.lower()}) if longest else None
+
+
+def _runs(text: str) -> list[str]:
+    # Bytes are folded as ASCII: only ASCII runs are sure to agree. What /dev/kmsg and
+    # journalctl's formats write escaped (controls, backslash, quotes) ends a run, so that a
+    # literal stands in the raw line as it does in the message.
+    plain = "".join(c if " " <= c <= "~" and c not in '\\"' else "\n" for c in text)
+    return plain.split("\n")
+
+
+def _of_pattern(pattern: str) -> Literals | None:
+    # Python's parser reads what re2 reads, but for classes in brackets ([[:alpha:]]).
+    if "[:" in pattern or "[[" in pattern:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return _of_sequence(_parser.parse(pattern))
+    except (re.error, Warning, RecursionError, OverflowError):
+        return None
+
+
+def _of_sequence(items: Iterable[Any]) -> Literals | None:
+    run = ""
+    runs: list[str] = []
+    deeper: list[Literals | None] = []
+    for name, what in items:
+        if name is ops.LITERAL:
+            run += chr(what)
+            continue
+        runs.append(run)
+        run = ""
+        deeper.append(_of_item(name, what))
+    found = [_longest(part for each in (*runs, run) for part in _runs(each)), *deeper]
+    return max((each for each in found if each is not None), key=_worth, default=None)
+
+
+def _of_item(name: Any, what: Any) -> Literals | None:
+    if name is ops.SUBPATTERN:
+        return _of_sequence(what[-1])
+    if name is ops.BRANCH:
+        return _all_of(map(_of_sequence, what[1]))
+    if name in (ops.MAX_REPEAT, ops.MIN_REPEAT) and what[0] > 0:
+        return _of_sequence(what[2])
+    return None
+
+
+# --- values of indexed fields
+
+
+def equal(node: Node) -> Equal | None:
+    """Give pairs of a field and a folded value one of which a record has if `node` is true."""
+    name, *rest = node
+    if name == "and":
+        known = [each for each in map(equal, rest[0]) if each is not None]
+        return min(known, key=_rank, default=None)
+    if name == "or":
+        sets = list(map(equal, rest[0]))
+        if any(each is None for each in sets):
+            return None
+        return frozenset(pair for each in sets for pair in each or ())
+    return _equal_leaf(name, *rest)
+
+
+def _equal_leaf(name: str, *rest: Any) -> Equal | None:
+    if rest[0] not in INDEXED:
+        return None
+    if name == "string" and all(isinstance(part, str) for part in rest[1]):
+        return frozenset({(rest[0], fold("".join(rest[1])))})
+    if name == "number" and rest[1] == "eq" and isinstance(rest[2], int):
+        return frozenset({(rest[0], str(rest[2]))})
+    return None
+
+
+def _rank(found: Equal) -> tuple[int, int]:
+    return max((INDEXED.index(field) for field, _ in found), default=-1), len(found)
