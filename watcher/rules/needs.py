@@ -12,8 +12,6 @@ from re import _constants as ops  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any, Final, NamedTuple
 
-from watcher.rules.values import fold
-
 Node = list[Any]
 Literals = frozenset[str]
 Equal = frozenset[tuple[str, str]]
@@ -32,7 +30,7 @@ class Needs(NamedTuple):
     """What a record has if a condition is true of it. None: it cannot be said.
 
     `literals`: folded ASCII texts one of which MESSAGE holds. `equal`: pairs of an indexed field
-    and a folded value one of which the record has.
+    and a value, as the rule has it, one of which the record has.
     """
 
     literals: Literals | None
@@ -128,7 +126,7 @@ def _of_item(name: Any, what: Any) -> Literals | None:
 
 
 def equal(node: Node) -> Equal | None:
-    """Give pairs of a field and a folded value one of which a record has if `node` is true."""
+    """Give pairs of a field and a value one of which a record has if `node` is true, in any case."""
     name, *rest = node
     if name == "and":
         known = [each for each in map(equal, rest[0]) if each is not None]
@@ -145,7 +143,7 @@ def _equal_leaf(name: str, *rest: Any) -> Equal | None:
     if rest[0] not in INDEXED:
         return None
     if name == "string" and all(isinstance(part, str) for part in rest[1]):
-        return frozenset({(rest[0], fold("".join(rest[1])))})
+        return frozenset({(rest[0], "".join(rest[1]))})
     if name == "number" and rest[1] == "eq" and isinstance(rest[2], int):
         return frozenset({(rest[0], str(rest[2]))})
     return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from watcher.rules.evaluate import Fields
 from watcher.rules.needs import Needs
-from watcher.rules.values import canonical
+from watcher.rules.values import canonical, fold
 
 
 class Selection:
@@ -24,7 +24,7 @@ class Selection:
                     by_text[text].append(number)
             elif equal is not None:
                 for field, value in equal:
-                    self._by_value[field][value].append(number)
+                    self._by_value[field][fold(value)].append(number)
             else:
                 self._any.append(number)
         self._texts = list(by_text)

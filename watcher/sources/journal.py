@@ -77,7 +77,8 @@ def matches_for(equal: Equal | None, reader: Any) -> Matches:
 
 def _spelled(field: str, wanted: set[str], reader: Any) -> set[str]:
     known = {each.decode(errors="replace") for each in reader.query_unique(field)}
-    return {f"{field}={each}" for each in wanted | {each for each in known if fold(each) in wanted}}
+    folded = set(map(fold, wanted))
+    return {f"{field}={each}" for each in wanted | {each for each in known if fold(each) in folded}}
 
 
 class _Entry(Mapping[str, str]):
@@ -95,6 +96,9 @@ class _Entry(Mapping[str, str]):
             if name == "SYSLOG_FACILITY" and self.get("_TRANSPORT") == "kernel":
                 return "0"  # as with_facility has it
             raise
+
+    def __contains__(self, name: object) -> bool:
+        return self.get(str(name)) is not None
 
     def __iter__(self) -> Iterator[str]:
         raise NotImplementedError
