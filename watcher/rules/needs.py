@@ -126,7 +126,7 @@ def _of_item(name: Any, what: Any) -> Literals | None:
 
 
 def equal(node: Node) -> Equal | None:
-    """Give pairs of a field and a value one of which a record has if `node` is true, in any case."""
+    """Give pairs of a field and a value, one of which a record has if `node` is true."""
     name, *rest = node
     if name == "and":
         known = [each for each in map(equal, rest[0]) if each is not None]
