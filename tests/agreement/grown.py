@@ -12,7 +12,8 @@ import re._parser as re_parser
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from watcher.rules.evaluate import Fields, matcher
+from watcher.rules.evaluate import Fields
+from watcher.rules.generate import matcher
 
 Node = list[Any]
 Event = dict[str, str]

@@ -10,7 +10,8 @@ from dataclasses import replace
 from time import perf_counter_ns
 
 from watcher.rules import Pack
-from watcher.rules.evaluate import Fields, Matcher
+from watcher.rules.evaluate import Fields
+from watcher.rules.generate import Matcher
 from watcher.rules.rule import Rule
 
 
@@ -34,7 +35,8 @@ class RuleTime:
         return {rule: (titles.get(rule, ""), ns / 1e9) for rule, ns in spent.items()}
 
     def _timed(self, rule: Rule) -> Rule:
-        return replace(rule, matches=_clocked(rule.matches, self._adder(rule.id)))
+        add, compiled = self._adder(rule.id), rule.compiled
+        return replace(rule, compiled=lambda condition: _clocked(compiled(condition), add))
 
     def _adder(self, rule: str) -> Callable[[int], None]:
         spent = self._spent_ns

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable
-from re import _constants as ops  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
+from re import _constants as ops
+from re import _parser
 from typing import Any, Final, NamedTuple
 
 Node = list[Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypedDict
@@ -49,7 +49,7 @@ class Rule:
     are the kinds of journal entries it may match (kernel, audit, process); empty for one that is
     bound to a `kind`, which only the kernel's lines and their forgeries have. `never` says why it
     cannot match any; `writers` are the lower-case identifiers of programs it asks for (None: it
-    does not).
+    does not). `compiled` makes its function.
     """
 
     id: str
@@ -68,11 +68,12 @@ class Rule:
     entries: frozenset[str]
     never: str | None
     writers: tuple[str, ...] | None
+    compiled: Callable[[list[Any]], Matcher] = matcher
 
     @cached_property
     def matches(self) -> Matcher:
         """Give the rule's function. Raises regex.PatternError for a pattern that re2 refuses."""
-        return matcher(self.condition)
+        return self.compiled(self.condition)
 
     def match(self, fields: Fields) -> bool:
         """Tell whether it matches; compiles it the first time."""
