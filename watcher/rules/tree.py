@@ -45,6 +45,8 @@ from sigma.types import (
     SpecialChars,
 )
 
+from watcher.rules.values import joined
+
 Node = list[Any]
 
 
@@ -184,4 +186,4 @@ def _parts(value: SigmaString) -> list[Any]:
             parts.append(_WILDCARDS[part])
         else:
             raise UnsupportedError(f"cannot evaluate {type(part).__name__} in a value")
-    return parts
+    return joined(parts)

@@ -53,6 +53,7 @@ FOLD_TO_ASCII: Final = {"k": "\u212a", "s": "\u017f"}
 
 def like(parts: list[Any]) -> Test:
     """Give a test for parts: texts, 0 for any characters, 1 for one; in the text's own case."""
+    parts = joined(parts)
     if ONE in parts:
         return _present(regex.glob(parts))
     literals = [part for part in parts if part != MANY]
@@ -62,6 +63,17 @@ def like(parts: list[Any]) -> Test:
     start = literals.pop(0) if parts[0] != MANY else ""
     end = literals.pop() if parts[-1] != MANY else ""
     return lambda text: text is not None and _in_order(text, start, literals, end)
+
+
+def joined(parts: list[Any]) -> list[Any]:
+    """Make one text of those that stand side by side, as the values of placeholders do."""
+    found: list[Any] = []
+    for each in parts:
+        if found and isinstance(each, str) and isinstance(found[-1], str):
+            found[-1] += each
+        else:
+            found.append(each)
+    return found
 
 
 def _in_order(text: str, start: str, middle: list[str], end: str) -> bool:
