@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from watcher.convert import TARGETS
 from watcher.errors import SourceError, UsageError
+from watcher.sinks.plain import plain
 from watcher.terminal import (
     Output,
     complain,
@@ -190,17 +193,70 @@ def _meant(name: str) -> Pack:
 
     if Path(name).exists():
         return chosen((name,))
-    pack = load_pack()
+    return Pack(_named(load_pack(), name))
+
+
+def _named(pack: Pack, name: str) -> tuple[Rule, ...]:
+    """Find rules by id, title or file name. Raises UsageError where there is none."""
     found = tuple(rule for rule in pack.rules if _is_called(rule, name))
     if not found:
         raise UsageError(f"no rule {name!r}: it is no file, and no id, title or file name of one"
                          " that runs (rules list shows them)")  # fmt: skip
-    return Pack(found)
+    return found
 
 
 def _is_called(rule: Rule, name: str) -> bool:
     file = Path(rule.file)
     return name.casefold() in {rule.id, rule.title.casefold(), file.name, file.stem}
+
+
+@rules_group.command("convert")
+@click.option("--target", required=True, type=click.Choice(list(TARGETS)), help="The language.")
+@click.argument("rules", nargs=-1, metavar="[FILE|DIR|NAME...]", shell_complete=complete_files)
+@output_option
+def rules_convert(target: str, rules: tuple[str, ...], output: Output | None) -> int:
+    """Convert rules into a query language of a SIEM; without any, all that run.
+
+    Exit status 1: some have no equal there, each told with the reason.
+
+    \b
+    Example: lockdown-watcher rules convert --target splunk denied lifted
+    """
+    from watcher import convert
+
+    to = convert.backend(target)
+    texts, wanted = _to_convert(rules)
+    missed = 0
+    for each in convert.convert(texts, wanted, to):
+        if each.query is None:
+            missed += 1
+            complain(f"{each.title}: cannot be said in {target}: {each.fault}")
+        elif wants_json(output):
+            row = {"id": each.id, "title": each.title, "target": target, "query": each.query}
+            click.echo(json.dumps(row))
+        else:
+            click.echo(f"# {plain(each.title)}\n{each.query}\n")
+    return int(missed > 0)
+
+
+def _to_convert(names: tuple[str, ...]) -> tuple[list[str], frozenset[str]]:
+    """Give the texts of all files that loaded, and the ids of the rules that are meant."""
+    from watcher import pack
+
+    loaded, expand = pack.sources()
+    paths = [Path(name) for name in names if Path(name).exists()]
+    texts, unread = pack.read_texts([*loaded, *paths])
+    rules, faults = pack.check(texts, expand)
+    for fault in [*unread, *map(str, faults)]:
+        complain(fault)
+    asked = pack.read_texts(paths)[0]
+    wanted = {rule["id"] for rule in rules if not names or rule["file"] in asked}
+    running = pack.load_pack() if len(paths) < len(names) else None
+    for name in names:
+        if running and not Path(name).exists():
+            wanted |= {rule.id for rule in _named(running, name)}
+    broken = {fault.file for fault in faults}
+    return [text for file, text in texts.items() if file not in broken], frozenset(wanted)
 
 
 COMMANDS: Final = (rules_group,)

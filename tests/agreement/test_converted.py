@@ -1,0 +1,66 @@
+"""The shipped pack in the languages of other systems is what docs/converted shows.
+
+REFRESH=1 writes those files anew.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.parts import asked, missing
+from watcher.convert import PACKAGES, TARGETS
+
+ROOT: Final = Path(__file__).parents[2]
+KEPT: Final = ROOT / "docs/converted"
+
+
+def converted(target: str) -> str:
+    """What `rules convert` says, under a line that says how it was made."""
+    command = ["rules", "convert", "--target", target, "rules"]
+    done = subprocess.run(
+        [sys.executable, "-m", "watcher", *command, "-o", "human"],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+        env=os.environ | {"XDG_CONFIG_HOME": "/nonexistent"},
+    )  # fmt: skip
+    if done.returncode == 2 and "no converter" in done.stderr:
+        missing(done.stderr.strip())
+    assert (done.returncode, done.stderr) == (0, "")
+    tried = TARGETS[target]
+    by = f"{tried.package} {tried.version}"
+    return f"# lockdown-watcher {' '.join(command)}\n# by {by}; make agreement REFRESH=1\n\n" + (
+        done.stdout.rstrip("\n") + "\n"
+    )
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_kept_conversion_is_todays(target: str) -> None:
+    """Every rule of the pack has its query in every language, and it is the one that is kept."""
+    found = converted(target)
+    assert found.count("\n\n# ") == len(list((ROOT / "rules").glob("*.yml")))
+    file = KEPT / f"{target}.txt"
+    if asked("REFRESH"):
+        KEPT.mkdir(exist_ok=True)
+        file.write_text(found, "utf-8")
+    assert file.read_text("utf-8") == found
+
+
+def test_nothing_else_is_kept() -> None:
+    """A language that is no longer offered has no file."""
+    assert {file.stem for file in KEPT.iterdir()} == set(TARGETS)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_was_tried_is_what_is_installed(package: str) -> None:
+    """The versions that `rules convert` tells people to install are those tried here."""
+    name, _, version = package.partition("==")
+    try:
+        assert metadata.version(name) == version
+    except metadata.PackageNotFoundError:
+        missing(package)
