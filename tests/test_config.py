@@ -15,7 +15,7 @@ from watcher import config as configuring
 from watcher import config_files
 from watcher.config import SINK_KINDS, Config, StoreOptions, check, json_schema, load, show
 from watcher.errors import UsageError
-from watcher.health.options import MetricsOptions
+from watcher.health.options import HealthOptions, MetricsOptions
 
 SHIPPED = Path(__file__).parent.parent / "units" / "config.toml"
 
@@ -260,6 +260,7 @@ def test_the_shipped_file_is_the_manual() -> None:
         ("store", configuring.StoreOptions),
         ("rules", configuring.RulesOptions),
         ("metrics", MetricsOptions),
+        ("health", HealthOptions),
     ):
         assert tables[name] == json.loads(model().model_dump_json())
     shown = {sink["kind"]: sink for sink in tables["sink"]}

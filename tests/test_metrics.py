@@ -25,6 +25,7 @@ from watcher.config import check
 from watcher.detect import Detector, gap_event
 from watcher.errors import StoreError
 from watcher.event import Event
+from watcher.health.canary import CanaryVitals
 from watcher.health.endpoint import CONNECTIONS, Endpoint
 from watcher.health.exposition import PREFIX, render
 from watcher.health.figures import Family, families, gather
@@ -175,7 +176,8 @@ def test_the_cause_is_what_the_kernel_announced(tmp_path: Path) -> None:
             store.commit([], {}, NOW_US, vitals.text())
         found = gather(tmp_path)
         locked = found.posture.level not in (None, "none")
-        assert (found.cause == "power") == (known and locked)
+        told_of = {each.name: each for each in families(found)}["lockdown_cause"]
+        assert ((("power",), 1.0) in told_of.samples) == (known and locked)
 
 
 def test_no_store_is_no_daemon(tmp_path: Path) -> None:
@@ -209,10 +211,15 @@ def test_lag(log: LogVitals, lag_s: float) -> None:
 
 def test_vitals_survive_the_store() -> None:
     """What is written is read; what is not of this version is as good as nothing."""
-    vitals = Vitals("1", "b", 5, "ipl", {"kmsg": LogVitals(3, 4, 5, True)}, {"r": ("t", 0.5)})
+    vitals = Vitals(
+        cause="ipl",
+        canary=CanaryVitals(300, 1.5, None, None, "no socket"),
+        logs={"kmsg": LogVitals(3, 4, 5, caught_up=True)},
+        rules={"r": ("t", 0.5)},
+    )
     read_back = parsed(vitals.text())
     assert read_back is not None
-    assert read_back.logs == vitals.logs
+    assert (read_back.logs, read_back.canary) == (vitals.logs, vitals.canary)
     assert list(read_back.rules["r"]) == ["t", 0.5]
     for text in (None, "", "[]", "{}", '{"logs": {"kmsg": {"new": 1}}}', '{"logs": 5}'):
         assert parsed(text) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -24,6 +24,8 @@ class Wish:
     directory: str | None = None
     namespace: str | None = None
     since: int | Literal["boot", "now"] = "boot"
+    canary: Callable[[str], object] | None = None
+    """Takes the canaries that a daemon finds in the journal (watcher/health)."""
 
 
 RECOVERED_US: Final = 7 * 86_400_000_000
@@ -74,7 +76,7 @@ _READ: Final[Mapping[str, tuple[str, ...]]] = {
 
 def _followed_journal(wish: Wish, pack: Pack, after: str | None, *, recover: bool) -> Resumable:
     from watcher.sources.journal import JournalSource, Span
-    from watcher.sources.journal_entry import MISSED
+    from watcher.sources.journal_entry import CANARY, MISSED
     from watcher.sources.journal_files import Where
 
     unseen = None if wish.namespace else _journal_unseen()
@@ -84,7 +86,9 @@ def _followed_journal(wish: Wish, pack: Pack, after: str | None, *, recover: boo
     boot = None if recover else this_host().boot_id
     # From the start of this boot; once there is a place to go on from, every boot after it.
     span = Span(after=after) if after else Span(boot_id=boot, since_us=since)
-    return JournalSource(pack.prefilter(MISSED), Where(namespace=wish.namespace), span)
+    also = (MISSED, CANARY.encode()) if wish.canary else (MISSED,)
+    where = Where(namespace=wish.namespace)
+    return JournalSource(pack.prefilter(*also), where, span, canary=wish.canary)
 
 
 def followed_kmsg(pack: Pack, after: str | None, *, covered: bool = False) -> Resumable:
@@ -113,6 +117,17 @@ def folders(wish: Wish) -> list[Path]:
     if not found:
         raise SourceError(f"{asked[0]}: no such folder")
     return found
+
+
+def journal_shows_kernel(wish: Wish) -> bool:
+    """Tell whether the journal has a line of the kernel: of this boot, unless it is a folder."""
+    from watcher.sources.journal_files import Where, kernel_seen
+
+    boot = None if wish.directory else this_host().boot_id
+    try:
+        return kernel_seen(Where(directory=wish.directory, namespace=wish.namespace), boot)
+    except (SourceError, OSError):
+        return False
 
 
 def live(wish: Wish, pack: Pack) -> tuple[Source, str]:

@@ -8,6 +8,8 @@ from typing import Final
 
 import click
 
+from watcher.terminal import Output, output_option, wants_json
+
 _config = click.option("--config", "chosen", metavar="FILE", help="This configuration alone.")
 
 
@@ -38,4 +40,23 @@ def metrics(file: Path | None, chosen: str | None) -> None:
         sys.stdout.buffer.flush()
 
 
-COMMANDS: Final = (metrics,)
+@click.command()
+@_config
+@output_option
+def health(chosen: str | None, output: Output | None) -> int:
+    """Tell whether the kernel log is really seen: 0 if so; 1 if not, with what is missing.
+
+    \b
+    Example: lockdown-watcher health || logger -p daemon.crit "lockdown-watcher is blind"
+    """
+    from watcher import config, service
+    from watcher.health import report
+
+    folder = service.kept_folder(config.load(chosen))
+    found, within_s = report.look(folder)
+    lines = report.as_json if wants_json(output) else report.for_people
+    click.echo(lines(found, within_s))
+    return 0 if report.is_healthy(found) else 1
+
+
+COMMANDS: Final = (metrics, health)

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from watcher.config_files import Fault, Files, read_files, rules_beside
 from watcher.errors import UsageError
-from watcher.health.options import MetricsOptions
+from watcher.health.options import HealthOptions, MetricsOptions
 from watcher.kinds import Severity
 from watcher.sinks.network import NoCredentialsError, shown, unusable
 from watcher.sinks.sink import SinkOptions
@@ -108,6 +108,7 @@ class Config:
     files: tuple[str, ...] = ()
     rules: RulesOptions = RulesOptions()  # noqa: RUF009 - frozen
     metrics: MetricsOptions = MetricsOptions()  # noqa: RUF009 - frozen
+    health: HealthOptions = HealthOptions()  # noqa: RUF009 - frozen
     chosen: str | None = None
 
 
@@ -136,6 +137,7 @@ def check(chosen: str | None = None, *, open_sinks: bool = False) -> tuple[Confi
         source=_table(SourceOptions, "source", read, faults),
         store=_table(StoreOptions, "store", read, faults),
         metrics=_table(MetricsOptions, "metrics", read, faults),
+        health=_table(HealthOptions, "health", read, faults),
         sinks=tuple(sinks.values()),
         desktop=_table(DesktopOptions, "desktop", read, faults),
         files=tuple(read.texts),
@@ -149,7 +151,7 @@ def check(chosen: str | None = None, *, open_sinks: bool = False) -> tuple[Confi
     return config, faults
 
 
-_TABLES: Final = ("source", "store", "rules", "metrics", "desktop", "sink")
+_TABLES: Final = ("source", "store", "rules", "metrics", "health", "desktop", "sink")
 
 
 def rules(chosen: str | None = None) -> tuple[RulesOptions, list[Path]]:
@@ -292,7 +294,7 @@ def _any(known: Any) -> str:
 def show(config: Config) -> str:
     """Give the configuration as TOML, every option as it stands."""
     parts = [f"# from {', '.join(config.files) or 'no file: these are the defaults'}"]
-    tables = ("source", "store", "rules", "metrics", "desktop")
+    tables = ("source", "store", "rules", "metrics", "health", "desktop")
     parts += [_shown(f"[{name}]", getattr(config, name)) for name in tables]
     parts += [_shown("[[sink]]", sink) for sink in config.sinks]
     return "\n\n".join(parts)
@@ -335,6 +337,7 @@ def json_schema() -> dict[str, object]:
             "rules": RulesOptions.model_json_schema(),
             "metrics": MetricsOptions.model_json_schema(),
             "desktop": DesktopOptions.model_json_schema(),
+            "health": HealthOptions.model_json_schema(),
             "sink": {"type": "array", "items": {"oneOf": sinks}},
         },
     }

@@ -108,6 +108,7 @@ class Daemon:
             while not self._stop.requested:
                 for log in self._logs:
                     self._read(log, quiet=quiet)
+                self._pulse.beat()
                 self._save_positions(due_only=True)
                 self._look_after()
                 self._begun()
@@ -184,7 +185,7 @@ class Daemon:
     def _save_positions(self, *, due_only: bool) -> None:
         now = time.monotonic()
         due = now - self._saved_s >= POSITION_S or not due_only
-        if not (self._unsaved and due) and self._pulse.due_s():
+        if not (self._unsaved and due) and not self._pulse.is_untold:
             return
         self._commit([], self._unsaved)
         self._unsaved.clear()

@@ -19,6 +19,7 @@ from watcher.faults import Faults
 from watcher.feed import Feed, Log, opened
 from watcher.fleet import NAME, Fleet, removed
 from watcher.follow import Stop
+from watcher.health.canary import Canary
 from watcher.health.pulse import Pulse
 from watcher.host import now_us, this_host
 from watcher.pack import load_pack
@@ -78,7 +79,9 @@ def serve(load: Callable[[], Config], say: Say) -> None:
                 if line:
                     say(line)
             pack = pulse.timed(load_pack(config.chosen))
-            logs, why = Logs(config, store, faults, pack).opened()
+            opening = Logs(config, store, faults, pack)
+            logs, why = opening.opened()
+            pulse.follows(logs, opening.canary, opening.journal_shows_kernel)
             say(f"{why}; {len(config.sinks)} sinks; the store is {store.path}")
             posture = PostureWatch()
             pulse.open(config.metrics.listen, folder, say)
@@ -122,7 +125,14 @@ class Logs:
         self._store, self._faults = store, faults
         self._limit = config.store.flood_per_minute
         source = config.source
-        self._wish = choose.Wish(source.kind, source.journal_dir or None, source.namespace or None)
+        every_s = config.health.canary_s
+        self.canary = Canary(every_s, source.namespace) if every_s else None
+        self._wish = choose.Wish(
+            source.kind,
+            source.journal_dir or None,
+            source.namespace or None,
+            canary=self.canary.heard if self.canary else None,
+        )
         self._wanted = choose.wanted(self._wish)
         self._pack = pack or load_pack(config.chosen)
         self._since_us = now_us() - choose.RECOVERED_US if since_us is None else since_us
@@ -133,6 +143,10 @@ class Logs:
         if self._wish.directory or "journal" in given_up.intersection(self._wanted):
             return self._files(given_up)
         return self._own()
+
+    def journal_shows_kernel(self) -> bool:
+        """Tell whether there is any line of the kernel in the journal that is followed."""
+        return "journal" in self._wanted and choose.journal_shows_kernel(self._wish)
 
     def _own(self) -> tuple[list[Log], str]:
         self._faults.reading(self._wanted[0])

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -37,7 +37,9 @@ def until(
 class Daemon:
     """`lockdown-watcher daemon` with a configuration of its own, in a folder of its own."""
 
-    def __init__(self, folder: Path, config: str) -> None:
+    def __init__(self, folder: Path, config: str, within: Sequence[str] = ()) -> None:
+        """`within`: a command that starts it, as unshare does."""
+        self._within = within
         self.folder = folder
         self.state = folder / "state"
         self.config = folder / "config.toml"
@@ -49,7 +51,15 @@ class Daemon:
         """Start it; it may be running already without harm done, which is a test of its own."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "watcher", "daemon", "--config", str(self.config)],
+                [
+                    *self._within,
+                    sys.executable,
+                    "-m",
+                    "watcher",
+                    "daemon",
+                    "--config",
+                    str(self.config),
+                ],
                 stdout=log,
                 stderr=log,
             )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
 from watcher import __version__, posture, store
 from watcher.errors import StoreError
+from watcher.health.verdict import Check, Now, checks
 from watcher.health.vitals import Vitals, parsed
 from watcher.host import now_us, this_host
 from watcher.lockdown.causes import CAUSE_NAMES
@@ -20,17 +22,35 @@ UNKNOWN: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """`up`: the daemon runs; `now_us` is Epoch microseconds, of the store `bytes`."""
+class Kept:
+    """What the store and the process tell. `pid` and `state` (proc(5)) are the daemon's."""
 
-    posture: posture.Posture
-    now_us: int
-    up: bool
-    cause: str | None = None
-    vitals: Vitals = field(default_factory=Vitals)
+    vitals: Vitals | None = None
     totals: tuple[Total, ...] = ()
     deliveries: tuple[store.Delivery, ...] = ()
+    pid: int | None = None
+    state: str | None = None
     bytes: int | None = None
+
+    def checks(self) -> tuple[Check, ...]:
+        """Judge it as of now."""
+        clock_s, boot = time.monotonic(), this_host().boot_id
+        now = Now(self.vitals, self.pid, self.state, boot, clock_s, now_us(), self.deliveries)
+        return tuple(checks(now))
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All of it, with how this machine stands; `now_us` is Epoch microseconds."""
+
+    posture: posture.Posture
+    kept: Kept
+    now_us: int
+
+    @property
+    def vitals(self) -> Vitals:
+        """What the daemon told, or nothing."""
+        return self.kept.vitals or Vitals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +68,30 @@ def gather(folder: Path, vitals: Vitals | None = None) -> Figures:
 
     Where no daemon has run yet there is only the machine to tell of.
     """
-    now = posture.inspect()
-    if vitals is None and not _has_store(folder):
-        return Figures(now, now_us(), up=False, cause=now.standing.cause)
+    found = kept(folder, vitals) if vitals or _has_store(folder) else Kept()
+    return Figures(posture.inspect(), found, now_us())
+
+
+def kept(folder: Path, vitals: Vitals | None = None) -> Kept:
+    """Read the store, and look whether the daemon runs. Raises StoreError."""
     with store.Reading(folder) as reading:
         try:
-            told = vitals or parsed(reading.vitals()) or Vitals()
-            totals = tuple(reading.totals())
+            told, totals = reading.vitals(), tuple(reading.totals())
         except sqlite3.Error as error:
             raise StoreError(
                 f"{folder / store.FILE}: {error}: a daemon of this version has not run yet"
             ) from error
-        return Figures(
-            now,
-            now_us(),
-            up=vitals is not None or store.daemon_pid(folder) is not None,
-            cause=_cause(now, told),
-            vitals=told,
-            totals=totals,
-            deliveries=tuple(reading.deliveries()),
-            bytes=_bytes(folder),
-        )
+        deliveries = tuple(reading.deliveries())
+    pid = store.daemon_pid(folder)
+    state = _state(pid) if pid else None
+    return Kept(vitals or parsed(told), totals, deliveries, pid, state, _bytes(folder))
+
+
+def _state(pid: int) -> str | None:
+    """Give the state of a process, a letter of proc(5); its name may hold anything."""
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0].decode()
+    return None
 
 
 def _has_store(folder: Path) -> bool:
@@ -85,10 +108,13 @@ def _bytes(folder: Path) -> int:
     return size
 
 
-def _cause(now: posture.Posture, told: Vitals) -> str | None:
+def _cause(found: Figures) -> str | None:
     """Give what the kernel announced in this boot, or what must be."""
+    now, told = found.posture, found.vitals
+    if now.level == "none":
+        return "none"
     announced = told.cause if told.boot_id == this_host().boot_id else None
-    return (announced if now.level not in (None, "none") else None) or now.standing.cause
+    return (announced if now.level else None) or now.standing.cause
 
 
 def families(found: Figures) -> Iterator[Family]:
@@ -96,15 +122,16 @@ def families(found: Figures) -> Iterator[Family]:
     yield Family(
         "build_info", "Version of lockdown-watcher.", ("version",), [((__version__,), 1.0)]
     )
-    yield _one("up", "Whether the daemon runs.", found.up)
+    yield _one("up", "Whether the daemon runs.", found.kept.pid is not None)
+    yield from _of_health(found)
     yield from _of_machine(found)
-    yield from _of_events(found.totals)
+    yield from _of_events(found.kept.totals)
     yield from _of_logs(found)
     yield from _of_sinks(found)
     spent = [((rule, title), s) for rule, (title, s) in found.vitals.rules.items()]
     yield Family("rule_seconds_total", "Time spent on matching a rule.", ("rule", "title"), spent)
-    if found.bytes is not None:
-        yield _one("store_bytes", "Bytes of the store on disk.", found.bytes)
+    if found.kept.bytes is not None:
+        yield _one("store_bytes", "Bytes of the store on disk.", found.kept.bytes)
 
 
 def _one(name: str, told: str, value: float) -> Family:
@@ -121,15 +148,26 @@ def _states(name: str, told: str, label: str, known: tuple[str, ...], now: str |
 _SECURE_BOOT: Final = {True: "enabled", False: "disabled", None: None}
 
 
+def _of_health(found: Figures) -> Iterator[Family]:
+    well: dict[tuple[str, ...], bool] = {}
+    for each in found.kept.checks():
+        well[(each.id,)] = each.ok and well.get((each.id,), True)
+    yield Family("healthy", "Whether a check of `lockdown-watcher health` holds.", ("check",),
+                 [(check, float(ok)) for check, ok in well.items()])  # fmt: skip
+    canary = found.vitals.canary
+    if canary and canary.took_s is not None:
+        yield _one("canary_seconds", "How long the last canary took through the journal.",
+                   canary.took_s)  # fmt: skip
+
+
 def _of_machine(found: Figures) -> Iterator[Family]:
     secure_boot = _SECURE_BOOT[found.posture.firmware.secure_boot]
     states = tuple(filter(None, _SECURE_BOOT.values()))
     causes = ("none", *CAUSE_NAMES)
-    cause = "none" if found.posture.level == "none" else found.cause
     yield _states("lockdown_level", "How far this kernel is locked down (1: so it is).",
                   "level", get_args(posture.PostureLevel), found.posture.level)  # fmt: skip
     yield _states("lockdown_cause", "Why this kernel is locked down (1: so it is).",
-                  "cause", causes, cause)  # fmt: skip
+                  "cause", causes, _cause(found))  # fmt: skip
     yield _states("secure_boot", "What the firmware says of UEFI Secure Boot (1: so it is).",
                   "state", states, secure_boot)  # fmt: skip
     yield _one("contradictions", "Things about lockdown here that do not fit together.",
@@ -180,7 +218,7 @@ def _of_sinks(found: Figures) -> Iterator[Family]:
     def family(name: str, told: str, value: dict[str, float]) -> Family:
         return Family(name, told, ("sink",), [((sink,), at) for sink, at in value.items()])
 
-    sinks = found.deliveries
+    sinks = found.kept.deliveries
     yield family("sink_waiting_events", "Events recorded that the sink has not got.",
                  {each.sink: each.backlog for each in sinks})  # fmt: skip
     yield family("sink_oldest_waiting_seconds", "For how long the oldest of them has waited.",

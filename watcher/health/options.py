@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -29,6 +30,16 @@ class MetricsOptions(_Table):
                 " open_to_network = true if that is meant"
             )
         return self
+
+
+class HealthOptions(_Table):
+    """[health]: how `lockdown-watcher health` knows that what is logged is read."""
+
+    canary_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=300,
+        description="a marked entry goes through the journal and back so often; 0: never, and"
+        " that the daemon is alive rests on systemd's watchdog alone",
+    )
 
 
 def _is_loopback(listen: str) -> bool:

@@ -6,6 +6,7 @@ writes nor wakes for this.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -15,7 +16,8 @@ from weakref import WeakKeyDictionary
 
 from watcher import __version__
 from watcher.event import Event
-from watcher.feed import Source
+from watcher.feed import Feed, Log, Source
+from watcher.health.canary import Canary
 from watcher.health.rule_time import RuleTime
 from watcher.health.vitals import FLEET, LogVitals, Vitals
 from watcher.host import now_us, this_host
@@ -32,7 +34,9 @@ class Pulse:
 
     def __init__(self) -> None:
         self._rule_time = RuleTime()
-        self._vitals = Vitals(__version__, this_host().boot_id, now_us())
+        self._vitals = Vitals(__version__, this_host().boot_id, os.getpid(), now_us())
+        self._canary: Canary | None = None
+        self._journal_shows: Callable[[], bool] = bool
         self._counted: WeakKeyDictionary[Source, int] = WeakKeyDictionary()
         self._changed = True
         self._told_s = float("-inf")
@@ -41,7 +45,8 @@ class Pulse:
     @property
     def vitals(self) -> Vitals:
         """Give all there is to tell now."""
-        return replace(self._vitals, rules=self._rule_time.seconds())
+        canary = self._canary.vitals if self._canary else None
+        return replace(self._vitals, rules=self._rule_time.seconds(), canary=canary)
 
     def timed(self, pack: Pack) -> Pack:
         """Give the same rules, which from now on are timed."""
@@ -70,7 +75,37 @@ class Pulse:
         self._vitals = replace(self._vitals, **changed)  # type: ignore[arg-type]
         self._changed = True
 
+    def follows(
+        self, logs: Iterable[Log], canary: Canary | None, shows: Callable[[], bool]
+    ) -> None:
+        """Note which logs are read.
+
+        `shows` tells whether there is a kernel line in the journal; `canary` is sent into this
+        machine's, if that is one of them.
+        """
+        own = {log.name for log in logs if isinstance(log, Feed)}
+        if "kmsg" in own:
+            self._note(kernel="/dev/kmsg")
+        self._journal_shows = shows
+        self._canary = canary if "journal" in own else None
+
+    def beat(self) -> None:
+        """Send a canary, if one is due."""
+        if self._canary and not self._canary.due_s():
+            self._canary.send()
+            self._changed = True
+
     def due_s(self) -> float:
+        """Give the seconds until there is something to send or to tell; infinite if never."""
+        canary_s = self._canary.due_s() if self._canary else float("inf")
+        return min(canary_s, self._untold_s())
+
+    @property
+    def is_untold(self) -> bool:
+        """Tell whether it is time to record what `told` gives."""
+        return not self._untold_s()
+
+    def _untold_s(self) -> float:
         """Give the seconds until `told` has something to give; infinite while nothing changed."""
         if not self._changed:
             return float("inf")
@@ -78,9 +113,11 @@ class Pulse:
 
     def told(self) -> str | None:
         """Give what is to be recorded, if it is time and anything changed."""
-        if self.due_s():
+        if self._untold_s():
             return None
         self._changed = False
+        if not self._vitals.kernel and self._journal_shows():
+            self._vitals = replace(self._vitals, kernel="the journal")
         self._told_s = time.monotonic()
         return self.vitals.text()
 

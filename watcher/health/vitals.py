@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from watcher.health.canary import CanaryVitals
+
 FLEET: Final = "journal "
 """Logs that begin so are files of one folder, and told of as one: they may be thousands."""
 
@@ -42,7 +44,11 @@ class Vitals:
 
     version: str = ""
     boot_id: str | None = None
+    pid: int = 0
     started_us: int = 0
+    kernel: str | None = None
+    """The log in which the daemon sees kernel lines."""
+    canary: CanaryVitals | None = None
     cause: str | None = None
     logs: Mapping[str, LogVitals] = field(default_factory=dict)
     rules: Mapping[str, tuple[str, float]] = field(default_factory=dict)
@@ -57,6 +63,7 @@ def parsed(text: str | None) -> Vitals | None:
     try:
         found: dict[str, Any] = json.loads(text or "")
         logs = {name: LogVitals(**log) for name, log in found.pop("logs").items()}
-        return Vitals(**found, logs=logs)
+        canary = CanaryVitals(**given) if (given := found.pop("canary")) else None
+        return Vitals(**found, logs=logs, canary=canary)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

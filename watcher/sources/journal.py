@@ -19,10 +19,13 @@ from watcher.rules.needs import Equal
 from watcher.rules.prefilter import Prefilter
 from watcher.rules.values import fold
 from watcher.sources.journal_entry import (
+    CANARY,
+    CANARY_ID,
     FIELD_BYTES,
     MISSED,
     MISSED_ID,
     field_text,
+    is_canary,
     read_entry,
 )
 from watcher.sources.journal_files import (
@@ -135,7 +138,12 @@ class JournalSource:
         where: Where | None = None,
         span: Span | None = None,
         matches: Matches | None = None,
+        canary: Callable[[str], object] | None = None,
     ) -> None:
+        """`canary` is called with the text of each entry that is one, which then is no record."""
+        self._canary = canary
+        if canary:
+            self.also = (MISSED, CANARY.encode())
         self._where, self._span, self._given = where or Where(), span or Span(), matches
         self._prefilter = prefilter
         self._cursor: str | None = None
@@ -183,11 +191,16 @@ class JournalSource:
         if self._span.boot_id:
             reader.add_match(f"_BOOT_ID={self._span.boot_id}")
             reader.add_conjunction()
-        given = self._given
-        for alternative in matches_for(self._prefilter.equal, reader) if given is None else given:
+        for alternative in self._matches(reader):
             for match in alternative:
                 reader.add_match(match)
             reader.add_disjunction()
+
+    def _matches(self, reader: Any) -> Matches:
+        if self._given is not None:
+            return self._given
+        found = matches_for(self._prefilter.equal, reader)
+        return (*found, (f"MESSAGE_ID={CANARY_ID}",)) if found and self._canary else found
 
     def _seek(self, reader: Any) -> None:
         drained, cursor, *_ = [*(self._span.after or "").split(" ", 2), ""]
@@ -278,7 +291,13 @@ class JournalSource:
 
     def _taken(self) -> list[Record | Gap]:
         realtime = self._realtime()
-        return [] if self._past_end(realtime) else [read_entry(self._reader, realtime)]
+        if self._past_end(realtime):
+            return []
+        entry = read_entry(self._reader, realtime)
+        if self._canary and is_canary(entry):
+            self._canary(entry.text)
+            return []
+        return [entry]
 
     def _realtime(self) -> int:
         return int(self._reader._get_realtime())
@@ -357,10 +376,19 @@ class JournalSource:
         """Tell of a boot whose first lines are gone: the kernel's clock begins at 0 (printk)."""
         self._reader.seek_head()
         try:
-            late = self._reader._next() and int(self._reader._get("_SOURCE_MONOTONIC_TIMESTAMP"))
+            found = self._reader._next()
+            while found and self._is_canary_s():
+                found = self._reader._next()
+            late = found and int(self._reader._get("_SOURCE_MONOTONIC_TIMESTAMP"))
         except (KeyError, ValueError):  # no line of /dev/kmsg: journald says what it missed
             return []
         return [self._removed(None, self._realtime())] if late else []
+
+    def _is_canary_s(self) -> bool:
+        try:
+            return bool(self._reader._get("MESSAGE_ID") == CANARY_ID.encode())
+        except KeyError:
+            return False
 
     def _removed(self, from_us: int | None, to_us: int) -> Gap:
         return Gap(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from watcher.host import now_us
 from watcher.provenance import trust_of, with_facility
@@ -15,6 +16,11 @@ MISSED_ID: Final = "e9bf28e6e834481bb6f48f548ad13606"
 
 MISSED: Final = b"missed "
 """What that line holds, in lower case: a prefilter must let it pass, no rule asks for it."""
+
+CANARY_ID: Final = "6d4a2c1f0b6e5d0a9c1e3f7a5b8d2e94"
+"""MESSAGE_ID of the daemon's own marked entries (watcher/health)."""
+CANARY: Final = "lockdown-watcher canary"
+"""Begins their MESSAGE; a mark follows."""
 
 FIELD_BYTES: Final = 65_536
 """libsystemd's default data threshold; the kernel's longest line is 2048 bytes."""
@@ -45,6 +51,16 @@ def read_entry(reader: Any, realtime: int) -> Record | Gap:
         monotonic_us=kernel_us,
         warnings=_cut(raw.get("MESSAGE", b"")),
     )
+
+
+def is_canary(entry: Record | Gap) -> TypeGuard[Record]:
+    """Tell whether an entry is a canary, whoever sent it: nothing but the words and a mark.
+
+    Anything else that calls itself one is judged as every other line.
+    """
+    if isinstance(entry, Gap) or entry.fields.get("MESSAGE_ID") != CANARY_ID:
+        return False
+    return re.fullmatch(rf"{CANARY} [0-9a-f]{{32}}", entry.text) is not None
 
 
 def _missed(reader: Any, fields: Mapping[str, str], realtime: int) -> Gap:

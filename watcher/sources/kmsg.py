@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -205,7 +206,7 @@ def _resumed(after: str | None, boot_id: str | None) -> int:
 
 def _open(path: str) -> int:
     try:
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError as error:
         raise SourceError(
             f"{path}: not permitted: run as root or with CAP_SYSLOG (kernel.dmesg_restrict=1), or"
@@ -213,3 +214,20 @@ def _open(path: str) -> int:
         ) from error
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
+    if not _is_log(os.fstat(fd)):
+        os.close(fd)
+        raise SourceError(
+            f"{path} is not the kernel's log (some containers put another file there)"
+        )
+    return fd
+
+
+_KMSG: Final = os.makedev(1, 11)
+"""Documentation/admin-guide/devices.txt."""
+
+
+def _is_log(found: os.stat_result) -> bool:
+    # An empty file in its place would read as a log in which nothing ever happens. A pipe stands
+    # for a log that comes from elsewhere.
+    is_device = stat.S_ISCHR(found.st_mode) and found.st_rdev == _KMSG
+    return is_device or stat.S_ISFIFO(found.st_mode)
