@@ -23,6 +23,7 @@ MIDDLE = (
     "event",
     "detect",
     "encodings.",
+    "fold",
 )
 ALLOWED: dict[str, tuple[str, ...]] = {
     "kinds": (),
@@ -42,7 +43,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "sources.": ("errors", "host", "record", "provenance", "rules.prefilter",
                  "rules.needs", "rules.values", "sources."),
     "encodings.": ("", "kinds", "event", "encodings."),
-    "sinks.": ("", "errors", "event", "kinds", "encodings.", "sinks."),
+    "sinks.": ("", "errors", "event", "kinds", "encodings.", "lockdown.tried", "sinks."),
     "pages.": ("event", "kinds", "explain", "rules.", "sinks.plain", "sinks.shown", "pages.",
                "posture.", "diagnose.", "lockdown.", "boots", "store", "trial"),
     "posture_events": ("detect", "event", "kinds", "posture.", "record"),
@@ -68,7 +69,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
                  "rules.prefilter", "sinks.plain", "sources."),
     "cli_desktop": ("config", "desktop.", "errors", "follow", "log", "pack", "pages.", "sources.",
                     "terminal"),
-    "outbox": ("store", "sinks.sink"),
+    "outbox": ("fold", "host", "store", "sinks.sink"),
     "forwarder": ("host", "outbox", "sinks.sink"),
     "daemon": ("config", "detect", "errors", "event", "faults", "feed", "follow", "forwarder",
                "health.", "host", "kinds", "outbox", "posture_watch", "record", "rules.",

@@ -259,6 +259,7 @@ def test_the_shipped_file_is_the_manual() -> None:
         ("source", configuring.SourceOptions),
         ("store", configuring.StoreOptions),
         ("rules", configuring.RulesOptions),
+        ("desktop", configuring.DesktopOptions),
         ("metrics", MetricsOptions),
         ("health", HealthOptions),
     ):

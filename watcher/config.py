@@ -26,7 +26,17 @@ from watcher.kinds import Severity
 from watcher.sinks.network import NoCredentialsError, shown, unusable
 from watcher.sinks.sink import SinkOptions
 
-SINK_KINDS: Final = ("console", "file", "journal", "syslog", "http", "splunk", "elastic", "otlp")
+SINK_KINDS: Final = (
+    "console",
+    "file",
+    "journal",
+    "syslog",
+    "http",
+    "splunk",
+    "elastic",
+    "otlp",
+    "apprise",
+)
 """Each is a file in sinks/ of that name, with `Options` and `open_sink`."""
 
 

@@ -81,7 +81,7 @@ class Daemon:
         return Forwarder(
             name,
             lambda: sink,
-            lambda: Outbox(self._store.path, name, severity),
+            lambda: Outbox(self._store.path, name, severity, options.fold_s),
             options.batch,
             self._say,
             self._stop.ring,

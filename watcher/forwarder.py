@@ -116,7 +116,7 @@ class Forwarder:
             if batch:
                 self._deliver(outbox, sink, batch)
             elif batch is not None:
-                self._bell.wait()
+                self._bell.wait(outbox.due_s())
 
     def _deliver(self, outbox: Outbox, sink: Sink, batch: Sequence[Parcel]) -> None:
         load = self._carry(sink, batch)

@@ -28,7 +28,7 @@ from watcher.kinds import SEVERITIES
 from watcher.totals import Total
 
 FILE: Final = "events.sqlite3"
-VERSION: Final = 2
+VERSION: Final = 3
 BUSY_S: Final = 1.0
 """How long one thread waits for another's commit; a commit takes milliseconds."""
 
@@ -60,7 +60,10 @@ CREATE TABLE parked (
 _VITALS: Final = """
 CREATE TABLE vitals (one INTEGER PRIMARY KEY CHECK (one = 1), told TEXT NOT NULL) STRICT;
 """
-_MIGRATIONS: Final[Mapping[int, str]] = {1: totals.SCHEMA + _VITALS}
+_FOLDS: Final = """
+CREATE TABLE folds (sink TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT, WITHOUT ROWID;
+"""
+_MIGRATIONS: Final[Mapping[int, str]] = {1: totals.SCHEMA + _VITALS, 2: _FOLDS}
 """From a version to the next, by the older one."""
 
 
@@ -187,6 +190,7 @@ class Store:
             )
             self._db.executemany("DELETE FROM sinks WHERE name = ?", [(each,) for each, _ in gone])
             self._db.executemany("DELETE FROM parked WHERE sink = ?", [(each,) for each, _ in gone])
+            self._db.executemany("DELETE FROM folds WHERE sink = ?", [(each,) for each, _ in gone])
         return gone
 
     @contextlib.contextmanager
@@ -461,7 +465,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")
     while version < VERSION:
-        step = _MIGRATIONS[version] if version else _SCHEMA + totals.SCHEMA + _VITALS
+        step = _MIGRATIONS[version] if version else _SCHEMA + totals.SCHEMA + _VITALS + _FOLDS
         version = version + 1 if version else VERSION
         db.executescript(f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {version}; COMMIT")
 

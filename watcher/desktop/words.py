@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, Final
 
 from watcher.kinds import SEVERITIES, Severity
-from watcher.lockdown.tried import TRIED
+from watcher.lockdown.tried import sentence
 from watcher.sinks.plain import plain
 
 Event = Mapping[str, Any]
@@ -41,9 +41,9 @@ class Words:
 
 def title(event: Event) -> str:
     """Say in one harmless line what happened."""
-    tried = TRIED.get(event["lockdown"]["reason"] or "")
-    if event["kind"] == "lockdown.denied" and tried:
-        return f"Blocked: {program(event) or 'a program'} tried to {tried}"
+    said = sentence(event["kind"], event["lockdown"]["reason"], program(event))
+    if said:
+        return said
     comm = program(event)
     return _short(event["title"], LONGEST_TITLE) + (f" ({comm})" if comm else "")
 

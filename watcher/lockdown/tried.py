@@ -42,3 +42,12 @@ TRIED: Final[dict[str, str]] = {
     "asus_wmi": "call ASUS firmware directly",
     "dtrace": "use DTrace",
 }
+
+
+def sentence(kind: str, reason: str | None, program: str | None) -> str | None:
+    """Say what happened as a sentence; None for what is no denial of a known reason.
+
+    `program` is the process's name, made harmless for wherever the sentence goes.
+    """
+    tried = TRIED.get(reason or "") if kind == "lockdown.denied" else None
+    return tried and f"Blocked: {program or 'a program'} tried to {tried}"

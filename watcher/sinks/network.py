@@ -119,7 +119,7 @@ def unusable(options: SinkOptions) -> Iterator[tuple[str, UsageError]]:
     for option, file in options:
         if option.endswith("_file") and option not in _TLS_FILES and file:
             try:
-                Credential(file)
+                Credential(file, lines=option == "urls_file")
             except NoCredentialsError:
                 pass
             except UsageError as error:
@@ -133,8 +133,8 @@ class NoCredentialsError(UsageError):
 class Credential:
     """A secret in a file. It is read anew for each delivery, so that it may be replaced."""
 
-    def __init__(self, file: str) -> None:
-        """Take a path; a bare name is one of systemd's credentials.
+    def __init__(self, file: str, *, lines: bool = False) -> None:
+        """Take a path; a bare name is one of systemd's credentials. `lines`: it may hold many.
 
         Raises UsageError if there is no such file or no secret in it, NoCredentialsError for a bare
         name where systemd gave none.
@@ -148,7 +148,7 @@ class Credential:
         self.path = Path(directory or "") / file
         self._shown = str(self.path.with_name(shown(file)) if "/" not in file else self.path)
         try:
-            self.read()
+            (self.lines if lines else self.read)()
         except OSError as error:
             raise UsageError(f"{self._shown}: {reason_of(error)}") from None
 
@@ -160,6 +160,16 @@ class Credential:
         if not secret or not secret.isascii() or not secret.decode().isprintable():
             raise OSError(f"{self._shown} must hold one line of printable ASCII")
         return secret.decode()
+
+    def lines(self) -> list[str]:
+        """Give each line that is neither empty nor begins with #. Raises OSError."""
+        with self.path.open("rb") as stream:
+            text = stream.read(_LONGEST_SECRET).decode(errors="replace")
+        found = [line.strip() for line in text.splitlines()]
+        secrets = [line for line in found if line and not line.startswith("#")]
+        if not secrets or not all(each.isascii() and each.isprintable() for each in secrets):
+            raise OSError(f"{self._shown} must hold lines of printable ASCII")
+        return secrets
 
     def __repr__(self) -> str:
         return f"Credential({self._shown!r})"

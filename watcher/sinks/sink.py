@@ -84,3 +84,8 @@ class SinkOptions(BaseModel):
     batch: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=500, description="events in one delivery at most"
     )
+    fold_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        default=0,
+        description="repeats of kind, reason and program are counted and told of once in so many"
+        " seconds; 0: every event is told",
+    )
