@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Final
 
 from watcher.kinds import Kind, Severity
@@ -173,15 +174,20 @@ class Event(_Part):
         Controls that JSON lets pass (DEL, C1) and characters that reorder or hide text are
         escaped as well, so that the line is harmless on a terminal.
         """
-        plain = json.dumps(_plain(self), ensure_ascii=False, separators=(",", ":"))
-        return plain.translate(_JSON_ESCAPES)
+        plain = _encode(self)
+        # The rest of ASCII json escapes itself.
+        bare = plain.isascii() and "\x7f" not in plain
+        return plain if bare else plain.translate(_JSON_ESCAPES)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, _Part):
-        names = _NAMES[type(value)]
-        return {wire: _plain(getattr(value, name)) for name, wire in names.items()}
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+def _plain(part: _Part) -> dict[str, object]:
+    names, values = _NAMES[type(part)].values(), _VALUES[type(part)](part)
+    return dict(zip(names, values if len(names) > 1 else (values,), strict=True))
+
+
+_encode: Final = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), default=_plain, check_circular=False
+).encode
 
 
 def _part(name: str, value: Any) -> Any:
@@ -215,6 +221,7 @@ _NAMES: Final[Mapping[type[_Part], Mapping[str, str]]] = {
     for part in (Event, MatchedRule, *_PARTS.values())
 }
 """Each part's attributes, and what they are called on the wire: `from` is a word of Python's."""
+_VALUES: Final = {part: attrgetter(*names) for part, names in _NAMES.items()}
 
 
 def _json_escape(code: int) -> str:

@@ -128,7 +128,10 @@ def _journal(extent: Extent, files: tuple[str, ...], pack: Pack) -> Past:
     where = Where(extent.directory, files, extent.namespace)
     boot = _boot_id(extent.boot, where)
     span = Span(boot, extent.since_us, extent.until_us, past=True)
-    return JournalSource(pack.prefilter(MISSED), where, span)
+    source = JournalSource(pack.prefilter(MISSED), where, span)
+    if (boot, extent.since_us, extent.until_us) == (None, None, None):
+        source.narrow()
+    return source
 
 
 def _boot_id(boot: str, where: object) -> str | None:

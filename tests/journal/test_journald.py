@@ -24,8 +24,9 @@ from watcher.event import Event
 from watcher.host import this_host
 from watcher.record import Record
 from watcher.rules import Prefilter
-from watcher.sources.journal import KERNEL, JournalSource, Matches, Span
+from watcher.sources.journal import KERNEL, JournalSource, Span
 from watcher.sources.journal_files import Where
+from watcher.sources.journal_index import Matches
 from watcher.sources.kmsg import KmsgSource
 
 Write = Callable[..., None]

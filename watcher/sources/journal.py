@@ -6,6 +6,7 @@ is read of the few that may matter (1.0 us an entry, where `for entry in Reader`
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,14 +39,13 @@ from watcher.sources.journal_files import (
     why,
     written_us,
 )
+from watcher.sources.journal_index import Matches, narrowed, open_descriptors, regular_files
 
 BATCH: Final = 8192
 SETTLE_AFTER: Final = 8 * BATCH
 """Entries after which a drained reader is opened anew."""
 PATIENCE: Final = 5
 """Failures in a row after which a journal that is followed cannot be read."""
-
-Matches = tuple[tuple[str, ...], ...]
 
 KERNEL: Final[Matches] = (
     ("_TRANSPORT=kernel",),
@@ -150,6 +150,7 @@ class JournalSource:
         self._drained_us: int | None = None
         self._pending: list[Record | Gap] = [_left_out(*each) for each in left_out(self._where)]
         self.lines_read = 0
+        self._texts: frozenset[bytes] | None = None
         self.last_us: int | None = None
         self._lines_mapped = self._failures = 0
         self._reader = self._open()
@@ -171,6 +172,32 @@ class JournalSource:
         if prefilter.equal != before:
             self._reopen()
 
+    def narrow(self) -> None:
+        """Ask for no more than the entries whose text may matter, where the files tell which.
+
+        For a past that is read whole and has not been begun; `lines_read` counts all the same.
+        """
+        if self._prefilter.looks_deeper:
+            return
+        found = narrowed(self._files, self._matches(self._reader), self._prefilter)
+        if found is None:
+            return
+        self._texts, self.lines_read = found.messages, found.entries
+        if self._texts and self._found_again() != found.hits:
+            self._widen()
+        self._seek(self._reader)
+
+    def _found_again(self) -> int:
+        """Count what libsystemd finds of the texts: by its hash, which damage may have changed."""
+        reader, count = self._reader, 0
+        reader.flush_matches()
+        self._add_matches(reader)
+        self._seek(reader)
+        with contextlib.suppress(OSError):  # it is met again, and told, when all is read
+            while reader._next():
+                count += 1
+        return count
+
     def fileno(self) -> int:
         """Give the descriptor that becomes readable on a change; another one after `read`."""
         return int(self._reader.fileno())
@@ -180,7 +207,9 @@ class JournalSource:
         self._reader.close()
 
     def _open(self) -> Any:
+        before = open_descriptors() if self._span.past else frozenset()
         reader = open_reader(self._where)
+        self._files = regular_files(open_descriptors() - before) if self._span.past else []
         # Before anything else: libsystemd leaks the descriptor otherwise (systemd#14695).
         reader.fileno()
         reader.data_threshold = FIELD_BYTES
@@ -195,6 +224,10 @@ class JournalSource:
             for match in alternative:
                 reader.add_match(match)
             reader.add_disjunction()
+        if self._texts:
+            reader.add_conjunction()
+            for text in self._texts:
+                reader.add_match(b"MESSAGE=" + text)
 
     def _matches(self, reader: Any) -> Matches:
         if self._given is not None:
@@ -223,6 +256,7 @@ class JournalSource:
     def read(self) -> Iterator[list[Record | Gap]]:
         """Give all that is there now, in batches; never waits. An error comes after the rest."""
         if self._reader.process() == INVALIDATE:
+            self._widen()
             self._reopen()
         yield from self._drain()
         if not self._span.past and self.lines_read - self._lines_mapped > SETTLE_AFTER:
@@ -233,7 +267,7 @@ class JournalSource:
             yield from self._drain()
 
     def _drain(self) -> Iterator[list[Record | Gap]]:
-        usage, more = self._reader.get_usage(), True
+        usage, more = self._reader.get_usage(), self._texts is None or bool(self._texts)
         while more:
             batch, self._pending = self._pending, []
             before = list(batch)
@@ -241,7 +275,7 @@ class JournalSource:
                 more = self._step_through(batch) and not self._past_end(self._realtime())
                 self._failures = 0
             except OSError as error:
-                if self._gives_up():
+                if not self._widen() and self._gives_up():
                     yield batch
                     raise self._cannot(error) from error
                 # Read anew from the last cursor: what the batch has would come twice.
@@ -252,8 +286,21 @@ class JournalSource:
             yield batch
         # libsystemd closes a file where it finds it damaged, and says nothing.
         if self._reader.get_usage() < usage:
+            if self._widen():
+                self._reopen()
+                yield from self._drain()
+                return
             yield self._broken_off()
         self._drained_us = now_us()
+
+    def _widen(self) -> bool:
+        """Ask for every entry again, where a file proved not to be what its index says."""
+        if self._texts is None:
+            return False
+        self._texts, self.lines_read = None, 0
+        self._reader.flush_matches()
+        self._add_matches(self._reader)
+        return True
 
     def _gives_up(self) -> bool:
         """Count a failure; live, files are rotated and removed meanwhile, and it passes."""
@@ -283,7 +330,8 @@ class JournalSource:
                 batch.append(self._unreadable(why(error)))
         else:
             count = BATCH
-        self.lines_read += count
+        if self._texts is None:
+            self.lines_read += count
         if count:
             self._cursor = reader._get_cursor()
             self.last_us = self._realtime()
