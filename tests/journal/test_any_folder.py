@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.journal.real import Entry, build, entry, line, lockdown_line
+from tests.journal.real import (
+    Entry,
+    Journald,
+    build,
+    entry,
+    items,
+    line,
+    lockdown_line,
+    mark,
+    records,
+)
 from tests.parts import missing
 from tests.replay import kernel_record
 from tests.test_cli import lines, run
@@ -15,7 +26,9 @@ from watcher import pack as packs
 from watcher.detect import Detector
 from watcher.rules.evaluate import Fields
 from watcher.rules.parse import parse
-from watcher.rules.rule import Rule, compile_rule
+from watcher.rules.rule import Pack, Rule, compile_rule
+from watcher.sources.journal import JournalSource, Span
+from watcher.sources.journal_files import Where
 from watcher.store import Store
 
 SIGMA: Final = Path(__file__).parents[2] / "../shared/sigma-linux/rules/linux"
@@ -288,3 +301,53 @@ def test_hits_by_rule(tmp_path: Path) -> None:
     assert counted["lifted"] == 1
     people = run("rules", "list", "-o", "human", env=env).stdout.decode().splitlines()
     assert people[0].startswith("HITS")
+
+
+def test_own_events_are_not_judged_again(tmp_path: Path) -> None:
+    """An event in the journal that a rule's words match makes no event, or it would go for ever.
+
+    Only what journald says of the writer hides an entry, never what the writer says.
+    """
+    told = ("LOCKDOWN_EVENT_ID", "1")
+    entries = [
+        program(
+            "lockdown-watcher", "Corrupted", told, ("_SYSTEMD_UNIT", "lockdown-watcher.service")
+        ),
+        program("lockdown-watcher", "Corrupted", told, ("_SYSTEMD_UNIT", "evil.service")),
+        program("lockdown-watcher", "Corrupted", ("_SYSTEMD_UNIT", "lockdown-watcher.service")),
+    ]
+    file = build(tmp_path / "own.journal", entries)
+    (tmp_path / "r.yml").write_text(
+        HEAD + "logsource: {product: linux}\ndetection: {k: [corrupted], condition: k}\n"
+    )
+    assert len(lines(run("scan", "--rules", str(tmp_path / "r.yml"), str(file)).stdout)) == 2
+
+
+def test_live_and_after_a_reload(journald: Journald) -> None:
+    """New rules about a program are served at once, with a real journald.
+
+    They also see what came since the last entry that the old rules had read: nothing is skipped.
+    """
+    shipped = packs.load_pack()
+    word = mark()
+    text = (
+        f"detection: {{s: {{SYSLOG_IDENTIFIER: lwprog, MESSAGE|contains: {word}}}, condition: s}}"
+    )
+    own = rule(f"{HEAD}logsource: {{product: linux}}\n{text}\n")
+    source = JournalSource(
+        shipped.prefilter(*JournalSource.also),
+        Where(namespace=journald.namespace),
+        Span(only_new=True),
+    )
+    with contextlib.closing(source):
+        journald.syslog(f"<13>lwprog: {word} before")
+        journald.sync()
+        assert records(items(source)) == []
+        pack = Pack((*shipped.rules, own))
+        source.use(pack.prefilter(*source.also))
+        journald.syslog(f"<13>lwprog: {word} after")
+        journald.syslog(f"<13>other: {word} after")
+        journald.sync()
+        found = [each for each in records(items(source)) if word in each.text]
+        assert [each.text for each in found] == [f"{word} before", f"{word} after"]
+        assert all(pack.matching(each, None) == [own] for each in found)

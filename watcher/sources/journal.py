@@ -27,6 +27,7 @@ from watcher.sources.journal_entry import (
     MISSED_ID,
     field_text,
     is_canary,
+    is_own_event,
     read_entry,
 )
 from watcher.sources.journal_files import (
@@ -167,7 +168,7 @@ class JournalSource:
         return " ".join((str(self._drained_us or 0), self._cursor or "", *self._where.files))
 
     def use(self, prefilter: Prefilter) -> None:
-        """Look for what other rules want, from the next entry on."""
+        """Look for what other rules want, from the last entry on that the old ones had read."""
         before, self._prefilter = self._prefilter.equal, prefilter
         if prefilter.equal != before:
             self._reopen()
@@ -341,11 +342,11 @@ class JournalSource:
         realtime = self._realtime()
         if self._past_end(realtime):
             return []
-        entry = read_entry(self._reader, realtime)
-        if self._canary and is_canary(entry):
-            self._canary(entry.text)
+        taken = read_entry(self._reader, realtime)
+        if self._canary and is_canary(taken):
+            self._canary(taken.text)
             return []
-        return [entry]
+        return [] if isinstance(taken, Record) and is_own_event(taken.fields) else [taken]
 
     def _realtime(self) -> int:
         return int(self._reader._get_realtime())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
@@ -61,6 +62,19 @@ def is_canary(entry: Record | Gap) -> TypeGuard[Record]:
     if isinstance(entry, Gap) or entry.fields.get("MESSAGE_ID") != CANARY_ID:
         return False
     return re.fullmatch(rf"{CANARY} [0-9a-f]{{32}}", entry.text) is not None
+
+
+UNIT: Final = "lockdown-watcher.service"
+
+
+def is_own_event(fields: Mapping[str, str]) -> bool:
+    """Tell whether an entry is an event that this program wrote: it is not to be judged again.
+
+    Else a rule that matches the words of its own event would go round for ever. What any process
+    may write of itself is not enough to hide from rules: journald must say that it was ours.
+    """
+    ours = fields.get("_SYSTEMD_UNIT") == UNIT or fields.get("_PID") == str(os.getpid())
+    return ours and "LOCKDOWN_EVENT_ID" in fields
 
 
 def _missed(reader: Any, fields: Mapping[str, str], realtime: int) -> Gap:
