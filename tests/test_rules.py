@@ -307,9 +307,9 @@ def test_a_plain_sigma_rule_just_loads(home: Path) -> None:
     assert "t" in [r.title for r in packs.load_pack().rules]
 
 
-@pytest.mark.usefixtures("home")
-def test_the_cache_gives_the_same_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_gives_the_same_rules(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second start reads data, does not parse, and has the same rules."""
+    (home / "mine.yml").write_text(HEAD + PLAIN)
     first = packs.load_pack()
     monkeypatch.setattr(packs, "check", lambda *_: pytest.fail("parsed again"))
     second = packs.load_pack()
@@ -318,15 +318,17 @@ def test_the_cache_gives_the_same_rules(monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"key": 1}', b"\xff\xfe"])
-@pytest.mark.usefixtures("home")
-def test_a_damaged_cache_is_made_anew(damage: bytes) -> None:
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"key": 1}', b"\xff\xfe", b"other"])
+def test_a_damaged_cache_is_made_anew(damage: bytes, home: Path) -> None:
     """Whatever the cache holds, the rules come out right."""
-    expected = len(packs.load_pack().rules)
+    (home / "mine.yml").write_text(HEAD + PLAIN)
+    expected = [rule.condition for rule in packs.load_pack().rules]
     kept = packs._cache()
     assert kept is not None
+    if damage == b"other":
+        damage = kept.read_bytes().replace(b'"and"', b'"or"')
     kept.write_bytes(damage)
-    assert len(packs.load_pack().rules) == expected
+    assert [rule.condition for rule in packs.load_pack().rules] == expected
 
 
 def test_the_config_names_folders_and_placeholders(home: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Find rule files and load them: the shipped pack, rules/ beside each config file, [rules] folders.
 
 Every command loads them here, and so has the same. A later rule of the same id replaces an
-earlier one; `status: deprecated` switches it off. What pySigma made of them is kept as JSON in the
+earlier one; `status: deprecated` switches it off. What pySigma made of the shipped rules lies
+beside them (COMPILED); where there are others too, what it made of all is kept as JSON in the
 cache directory, keyed by the files' content and this program's version, for pySigma takes 75 ms to
 import and 25 to parse the shipped pack.
 """
@@ -63,8 +64,8 @@ def load_pack(chosen: str | None = None) -> Pack:
     """Load every rule that runs. Raises UsageError with each fault on a line of its own."""
     paths, expand = sources(chosen)
     texts, unread = read_texts(paths)
-    key = hashlib.sha256(json.dumps([__version__, expand, texts]).encode()).hexdigest()
-    rules = _compiled(None if unread else _cached(key))
+    key = _digest([__version__, expand, texts])
+    rules = _compiled(None if unread else made_before(texts) or _cached(key))
     if rules is None:
         data, faults = _checked_apart(texts, expand)
         if unread or faults:
@@ -72,6 +73,39 @@ def load_pack(chosen: str | None = None) -> Pack:
         _keep(key, data)
         rules = tuple(map(compile_rule, data))
     return Pack(rules)
+
+
+COMPILED: Final = "compiled.json"
+"""What pySigma made of the shipped rules, in their folder; a test holds it against them."""
+
+
+def made_before(texts: Texts) -> list[RuleData] | None:
+    """Give what was made of the shipped rules, if `texts` is just them; they may be changed."""
+    folder = shipped()
+    own = {os.path.relpath(name, folder): text for name, text in texts.items()}
+    try:
+        kept = json.loads((folder / COMPILED).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if kept["key"] != _digest(own):
+        return None
+    return [{**rule, "file": str(folder / rule["file"])} for rule in kept["rules"]]  # type: ignore[typeddict-item]
+
+
+def made_of(texts: Texts) -> str:
+    """Make the text of COMPILED from the shipped rules, a rule a line. Raises UsageError."""
+    folder = shipped()
+    data, faults = check(texts)
+    if faults:
+        raise UsageError("\n".join(map(str, faults)))
+    own = {os.path.relpath(name, folder): text for name, text in texts.items()}
+    rules = [{**rule, "file": os.path.relpath(rule["file"], folder)} for rule in data]
+    lines = ",\n".join(json.dumps(rule, ensure_ascii=False) for rule in rules)
+    return f'{{"key": "{_digest(own)}", "rules": [\n{lines}\n]}}\n'
+
+
+def _digest(what: object) -> str:
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 
 def load_only(paths: Iterable[Path]) -> tuple[Pack, list[str]]:
@@ -197,7 +231,8 @@ def _cached(key: str) -> list[RuleData] | None:
         if file is None or file.lstat().st_uid != os.geteuid() or not file.is_file():
             return None
         kept: Any = json.loads(file.read_bytes())
-        return kept["rules"] if kept["key"] == key else None
+        rules: list[RuleData] = kept["rules"]
+        return rules if (kept["key"], kept["sum"]) == (key, _digest(rules)) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -210,7 +245,9 @@ def _keep(key: str, rules: list[RuleData]) -> None:
     fresh = target.with_suffix(f".{os.getpid()}")
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh.write_text(json.dumps({"key": key, "rules": rules}), encoding="utf-8")
+        fresh.write_text(
+            json.dumps({"key": key, "sum": _digest(rules), "rules": rules}), encoding="utf-8"
+        )
         fresh.replace(target)
     except OSError:
         with contextlib.suppress(OSError):
