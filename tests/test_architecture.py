@@ -188,7 +188,7 @@ def test_sinks_know_no_other_sink(file: Path) -> None:
 def test_nothing_is_imported_that_start_up_would_feel() -> None:
     """pySigma, re2, zstandard, httpcore2 are imported where needed, never at the top."""
     slow = {"sigma", "re2", "zstandard", "yaml", "httpcore2", "http", "prometheus_client"}
-    may = {"rules.parse", "rules.tree", "sinks.http_deadline", "health.endpoint"}
+    may = {"rules.parse", "rules.tree", "rules.items", "sinks.http_deadline", "health.endpoint"}
     for file in MODULES:
         body = ast.parse(file.read_text()).body
         top = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -166,7 +166,7 @@ def test_extract_captures() -> None:
         (HEAD + "detection: {s: {M: 1}, condition: zz}\n", "'zz' not defined", 5),
         (HEAD.replace("low", "huge") + "detection: {s: {M: 1}, condition: s}\n", "huge", 3),
         (HEAD + "detection: {s: {M|re: '(?=x)'}, condition: s}\n", "(?=x)", None),
-        (HEAD + "detection: {s: {M|expand: '%a%'}, condition: s}\n", "%a% stands", None),
+        (HEAD + "detection: {s: {M|expand: '%a%'}, condition: s}\n", "'%a%' stands", None),
         (HEAD + "detection: {s: {M|expand: '\\%a%'}, condition: s}\n", "escaped", None),
         (HEAD.replace("id:", "name:") + PLAIN, "needs an id", None),
         (HEAD + "detection: {s: {M: 1}, condition: s}\nwatcher: {notfy: true}\n",

@@ -23,7 +23,7 @@ from watcher.errors import UsageError
 from watcher.rules.rule import Pack, Rule, RuleData, compile_rule
 
 if TYPE_CHECKING:
-    from watcher.rules.parse import Fault
+    from watcher.rules.faults import Fault
 
 MAX_FILE_BYTES: Final = 1 << 20
 """The largest rule file read; SigmaHQ's largest is a hundredth of it."""
@@ -126,7 +126,8 @@ def _compiled(data: list[RuleData] | None) -> tuple[Rule, ...] | None:
 def check(texts: Texts, expand: Expand | None = None) -> tuple[list[RuleData], list[Fault]]:
     """Parse rules and hold them against their examples; give those that run and every fault."""
     from watcher.rules.examples import faults as missed
-    from watcher.rules.parse import Fault, parse
+    from watcher.rules.faults import Fault
+    from watcher.rules.parse import parse
 
     with _quiet():
         rules, faults = parse(texts, expand or {})

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import re
-import textwrap
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final
 
@@ -15,13 +12,23 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sigma.collection import SigmaCollection
 from sigma.correlations import SigmaCorrelationRule
-from sigma.exceptions import SigmaError
+from sigma.exceptions import (
+    SigmaConditionError,
+    SigmaDetectionError,
+    SigmaError,
+    SigmaFilterError,
+    SigmaIdentifierError,
+    SigmaLogsourceError,
+    SigmaTagError,
+)
 from sigma.filters import SigmaFilter
 from sigma.modifiers import modifier_mapping
 from sigma.rule import SigmaRule, SigmaYAMLLoader
 
 from watcher.kinds import SEVERITIES, Kind, Severity
 from watcher.rules import possible
+from watcher.rules.faults import Fault, documents, line_of, line_of_key, one_line
+from watcher.rules.items import ERRORS, item_faults
 from watcher.rules.pipeline import for_journal
 from watcher.rules.rule import Example, RuleData, compile_rule
 from watcher.rules.tree import Expand, UnsupportedError, tree
@@ -29,22 +36,8 @@ from watcher.rules.tree import Expand, UnsupportedError, tree
 # The specification's name for what pySigma knows as its alias, `wide` (appendix "Modifiers").
 modifier_mapping.setdefault("utf16le", modifier_mapping["wide"])
 
-_FAULT_WIDTH: Final = 300
+_SHOWN: Final = 300
 _DEEPEST: Final = 64
-_GRAMMAR: Final = re.compile(r"Expected .*, found '(.*)' +\(at char \d+\)")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with a rule file; `line` counts from 1 where it is known."""
-
-    file: str
-    text: str
-    line: int | None = None
-
-    def __str__(self) -> str:
-        where = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{where}: {self.text}"
 
 
 class _Examples(BaseModel):
@@ -75,9 +68,9 @@ def parse(
     parsed = {name: _documents(name, text, faults) for name, text in texts.items()}
     filters = [doc for docs in parsed.values() for doc in docs if isinstance(doc, SigmaFilter)]
     rules: list[RuleData] = []
-    for name, documents in parsed.items():
+    for name, made in parsed.items():
         own: list[RuleData] = []
-        for doc in documents:
+        for doc in made:
             if not isinstance(doc, SigmaFilter):
                 own += _rule(name, doc, (filters, expand or {}), texts[name], faults)
         faults += [Fault(name, f"two rules of the id {twice}") for twice in _twice(own)]
@@ -94,22 +87,76 @@ def _documents(name: str, text: str, faults: list[Fault]) -> list[Any]:
     try:
         _bound_depth(text)
         plain = [_mapping(doc) for doc in yaml.load_all(text, SigmaYAMLLoader)]
-        found = SigmaCollection.from_dicts(
-            plain, collect_errors=True, collect_filters=True, resolve_references=False
-        )
+        if not plain:
+            faults.append(Fault(name, "holds no rule"))
+        texts = documents(text, len(plain))
+        found = [_document(name, *each, faults) for each in zip(plain, texts, strict=True)]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         faults.append(Fault(name, f"not YAML: {error.problem}", mark.line + 1 if mark else None))
-    except (SigmaError, yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
-        faults.append(Fault(name, _one_line(error), _line_of(text, error)))
+    except (*ERRORS, yaml.YAMLError) as error:
+        faults.append(Fault(name, one_line(error), line_of(text, error)))
     except RecursionError:
         faults.append(Fault(name, "nested too deeply"))
     else:
-        if not found.rules and not found.filters and not found.errors:
-            faults.append(Fault(name, "holds no rule"))
-        faults += [Fault(name, _one_line(e), _line_of(text, e)) for e in found.errors]
-        return [] if found.errors else [*found.rules, *found.filters]
+        return [] if None in found else found
     return []
+
+
+def _document(name: str, plain: dict[str, Any], text: str, faults: list[Fault]) -> Any:
+    """Give pySigma's object of one document; None if anything is wrong with it."""
+    wrong = _item_faults(name, plain, text)
+    found = SigmaCollection.from_dicts(
+        [plain], collect_errors=True, collect_filters=True, resolve_references=False
+    )
+    made = [*found.rules, *found.filters]
+    errors: list[Exception] = list(found.errors)
+    if not errors and made and isinstance(made[0], SigmaFilter):
+        errors = _of_filter(made[0])
+    told = {fault.text for fault in wrong}
+    wrong += [
+        Fault(name, said, _line_of_part(text, error))
+        for error in errors
+        if (said := one_line(error)) not in told
+    ]
+    faults += wrong
+    return None if wrong or not made else made[0]
+
+
+def _item_faults(name: str, plain: dict[str, Any], text: str) -> list[Fault]:
+    seen: Counter[str] = Counter()
+    found = []
+    for key, error in item_faults(plain.get("detection", plain.get("filter"))):
+        found.append(Fault(name, one_line(error), line_of_key(text, key, seen[key])))
+        seen[key] += 1
+    return found
+
+
+def _of_filter(doc: SigmaFilter) -> list[Exception]:
+    """Say what is wrong with a filter's condition, which pySigma looks at where it is applied."""
+    try:
+        for condition in doc.filter.parsed_condition:
+            _ = condition.parsed
+    except ERRORS as error:
+        return [error]
+    return []
+
+
+_PARTS: Final = (
+    (SigmaIdentifierError, "id"),
+    (SigmaTagError, "tags"),
+    (SigmaDetectionError, "detection"),
+    (SigmaConditionError, "condition"),
+    (SigmaLogsourceError, "logsource"),
+    (SigmaFilterError, "filter"),
+)
+
+
+def _line_of_part(text: str, error: Exception) -> int | None:
+    if not isinstance(error, SigmaConditionError) and (line := line_of(text, error)):
+        return line
+    keys = (key for kind, key in _PARTS if isinstance(error, kind))
+    return line_of_key(text, key) if (key := next(keys, None)) else None
 
 
 def _bound_depth(text: str) -> None:
@@ -125,8 +172,11 @@ def _bound_depth(text: str) -> None:
 def _mapping(doc: object) -> dict[str, Any]:
     if not isinstance(doc, dict):
         raise SigmaError("a rule is a mapping with title, logsource and detection")
+    detection = doc.get("detection")
+    if isinstance(detection, dict) and not isinstance(detection.get("condition", ""), str | list):
+        raise SigmaError(f"'condition' must be text, not {detection['condition']!r}"[:_SHOWN])
     if not isinstance(doc.get("id", ""), str):
-        raise SigmaError(f"'id' must be a UUID in text, not {doc['id']!r}"[:_FAULT_WIDTH])
+        raise SigmaError(f"'id' must be a UUID in text, not {doc['id']!r}"[:_SHOWN])
     return doc
 
 
@@ -144,10 +194,11 @@ def _rule(name: str, doc: Any, around: Around, text: str, faults: list[Fault]) -
         _ = compile_rule(data).matches  # for its faults: a pattern that re2 refuses
     except ValidationError as error:
         faults += [
-            Fault(name, _key_fault(each), _line_of(text, each["loc"])) for each in error.errors()
+            Fault(name, _key_fault(each), line_of(text, each["loc"])) for each in error.errors()
         ]
-    except (SigmaError, ValueError, TypeError, AttributeError, KeyError) as error:
-        faults.append(Fault(name, _one_line(error), _line_of(text, "condition")))
+    except ERRORS as error:
+        line = _line_of_part(text, error) or line_of_key(text, "condition")
+        faults.append(Fault(name, one_line(error), line))
     except RecursionError:
         faults.append(Fault(name, "nested too deeply"))
     else:
@@ -207,31 +258,12 @@ def _plain(examples: list[str | dict[str, str | int]]) -> list[Example]:
     return [e if isinstance(e, str) else {k: str(v) for k, v in e.items()} for e in examples]
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    if cut := _GRAMMAR.match(text):
-        text = f"'condition' cannot be read from {cut[1]!r} on" if cut[1] else text
-    return textwrap.shorten(text, _FAULT_WIDTH, placeholder="...")
-
-
 def _key_fault(each: Any) -> str:
     path = ".".join(str(part) for part in ("watcher", *each["loc"]))
+    if each["type"] in ("model_type", "model_attributes_type"):
+        return f"{path}: must be a mapping"
     if each["type"] != "extra_forbidden":
         return f"{path}: {each['msg']}"
     known = _Examples.model_fields if "examples" in each["loc"][:-1] else _WatcherKey.model_fields
     near = difflib.get_close_matches(str(each["loc"][-1]), known, n=1)
     return f"{path}: unknown key" + (f", did you mean {near[0]}?" if near else "")
-
-
-def _line_of(text: str, what: Any) -> int | None:
-    """Find the line a fault is about by the name it quotes; None where it names none."""
-    words = [str(part) for part in what] if isinstance(what, tuple) else _quoted(str(what))
-    for word in reversed(words):
-        for number, line in enumerate(text.splitlines(), 1):
-            if word and word in line:
-                return number
-    return None
-
-
-def _quoted(text: str) -> list[str]:
-    return text.split("'")[1::2] if "'" in text else [text]

@@ -116,7 +116,9 @@ def for_journal(rule: SigmaRule) -> SigmaRule:
     """
     if rule.logsource.product not in {None, "linux"}:
         return rule
-    if any(field.startswith(_NATIVE) for field in fields_of(rule)):
+    # A filter's own fields do not tell what the rule was written for.
+    own = {name: each for name, each in rule.detection.detections.items() if name[:6] != "_filt_"}
+    if any(field.startswith(_NATIVE) for field in _fields(own)):
         return rule
     source = rule.logsource.service or rule.logsource.category or ""
     return _pipeline(source if source in _CONDITIONS else "").apply(rule)  # type: ignore[return-value]
@@ -124,8 +126,12 @@ def for_journal(rule: SigmaRule) -> SigmaRule:
 
 def fields_of(rule: SigmaRule) -> set[str]:
     """Give the names of all fields that a rule's detection looks at."""
+    return _fields(rule.detection.detections)
+
+
+def _fields(detections: Mapping[str, Any]) -> set[str]:
     found: set[str] = set()
-    for detection in rule.detection.detections.values():
+    for detection in detections.values():
         _collect(detection, found)
     return found
 
@@ -157,6 +163,8 @@ def _pipeline(source: str) -> ProcessingPipeline:
 
 
 def _audit_name(field: str | None) -> str:
+    if field and field.startswith(_NATIVE):
+        return field
     return f"_AUDIT_FIELD_{(field or '').upper().replace('-', '_')}"
 
 

@@ -63,7 +63,35 @@ def tree(conditions: Sequence[SigmaCondition], expand: Expand) -> Node:
 
     Raises UnsupportedError for a value or condition this engine does not know.
     """
-    return ["or", [_node(each.parsed, expand) for each in conditions]]
+    made = _flat(["or", [_node(each.parsed, expand) for each in conditions]])
+    if _depth(made) > DEEPEST:
+        raise UnsupportedError(f"'condition' is nested deeper than {DEEPEST} levels")
+    return made
+
+
+DEEPEST: Final = 64
+"""Levels of and, or and not; Python's own parser takes 200 brackets in one another."""
+
+
+def _flat(node: Node) -> Node:
+    """Take out what nesting does not mean: (a and (b and c)), not not a, one alternative."""
+    name, first, *_ = node
+    if name == "not":
+        inner = _flat(first)
+        return _flat(inner[1]) if inner[0] == "not" else ["not", inner]
+    if name not in ("and", "or"):
+        return node
+    nodes: list[Node] = []
+    for each in map(_flat, first):
+        nodes += each[1] if each[0] == name else [each]
+    return nodes[0] if len(nodes) == 1 else [name, nodes]
+
+
+def _depth(node: Node) -> int:
+    name, first, *_ = node
+    if name == "not":
+        return 1 + _depth(first)
+    return 1 + max(map(_depth, first), default=0) if name in ("and", "or") else 0
 
 
 def _node(node: Any, expand: Expand) -> Node:
@@ -92,7 +120,8 @@ def _keyword(field: str, value: Any) -> Node:
         return ["string", field, [0, *_parts(value), 0], isinstance(value, SigmaCasedString)]
     if isinstance(value, SigmaRegularExpression):
         return _value(field, value)
-    raise UnsupportedError(f"cannot look for {type(value).__name__} without a field")
+    kind = type(value).__name__.removeprefix("Sigma").lower()
+    raise UnsupportedError(f"cannot look for {kind} without a field")
 
 
 def _expanded(value: Any, expand: Expand) -> list[Any]:
@@ -115,7 +144,7 @@ def _expanded(value: Any, expand: Expand) -> list[Any]:
 def _values(name: str, expand: Expand, *, regex: bool) -> list[str | SigmaString]:
     if name not in expand:
         raise UnsupportedError(
-            f"%{name}% stands for nothing (expand): say for what in [rules.expand] of config.toml"
+            f"'%{name}%' stands for nothing: say for what in [rules.expand] of config.toml"
         )
     # In a pattern a value is itself; its wildcards have no meaning there.
     return [re.escape(each) if regex else SigmaString(each) for each in expand[name]]

@@ -1,0 +1,85 @@
+"""Each item of a detection by itself: pySigma stops at the first that is wrong, people mend all.
+
+What pySigma would take and this engine would get wrong is refused here too, by name.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from sigma.exceptions import SigmaError
+from sigma.modifiers import SigmaWideModifier, modifier_mapping, reverse_modifier_mapping
+from sigma.rule import SigmaDetectionItem
+from sigma.types import SigmaCompareExpression, SigmaTimestampPart
+
+from watcher.rules.tree import UnsupportedError
+
+# The specification's own name for it, which pySigma 2.0.1 lacks ("wide" is the alias).
+modifier_mapping.setdefault("utf16le", SigmaWideModifier)
+
+ERRORS: Final = (SigmaError, ValueError, TypeError, AttributeError, KeyError)
+"""What pySigma raises over a rule."""
+
+_NO_ITEMS: Final = ("condition", "rules")
+
+
+def item_faults(detection: object) -> Iterator[tuple[str, Exception]]:
+    """Give the key (field and modifiers) and the error of each item that is refused."""
+    if isinstance(detection, Mapping):
+        for name, definition in detection.items():
+            if name not in _NO_ITEMS:
+                yield from _faults(definition)
+
+
+def _faults(definition: object) -> Iterator[tuple[str, Exception]]:
+    if isinstance(definition, list):
+        for each in definition:
+            yield from _faults(each) if isinstance(each, Mapping) else ()
+    elif isinstance(definition, Mapping):
+        for key, value in definition.items():
+            try:
+                _refuse(SigmaDetectionItem.from_mapping(str(key), value), value)
+            except ERRORS as error:
+                yield str(key), error
+
+
+def _refuse(item: SigmaDetectionItem, value: Any) -> None:
+    names = [reverse_modifier_mapping[each.__name__] for each in item.modifiers]
+    if isinstance(value, list) and not value:
+        raise UnsupportedError("an empty list of values")
+    if "utf16" in names and not _BASE64.intersection(names):
+        raise UnsupportedError("'utf16' without base64 or base64offset: its mark is no text")
+    if item.field is None and (bound := _BOUND.intersection(names)):
+        raise UnsupportedError(f"'{min(bound)}' needs a field: a keyword may stand anywhere")
+    if "expand" in names and (late := set(_behind("expand", names)) - _AFTER_EXPAND):
+        raise UnsupportedError(f"'{min(late)}' behind expand: placeholders are filled in last")
+    for each in item.value:
+        _refuse_part(each)
+
+
+_BASE64: Final = {"base64", "base64offset"}
+_BOUND: Final = {"startswith", "endswith"}
+_AFTER_EXPAND: Final = {"all", "contains", "startswith", "endswith", "cased", "neq"}
+
+
+def _behind(name: str, names: list[str]) -> Iterator[str]:
+    return itertools.islice(names, names.index(name) + 1, None)
+
+
+_RANGES: Final = {
+    "MINUTE": (0, 59),
+    "HOUR": (0, 23),
+    "DAY": (1, 31),
+    "WEEK": (1, 53),
+    "MONTH": (1, 12),
+}
+
+
+def _refuse_part(value: Any) -> None:
+    number = value.number if isinstance(value, SigmaCompareExpression) else value
+    if isinstance(number, SigmaTimestampPart) and (unit := number.timestamp_part.name) in _RANGES:
+        least, most = _RANGES[unit]
+        if not least <= number.number <= most:
+            raise UnsupportedError(f"'{unit.lower()}' is between {least} and {most}")
