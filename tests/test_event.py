@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.detect import Detector
-from watcher.event import Event, json_schema, rfc3339
+from watcher.event import Event, json_schema, model, rfc3339
 from watcher.pack import load_pack
 from watcher.record import Host, Place, Record
 
@@ -29,6 +29,24 @@ def event(comm: str = "dd") -> Event:
 def test_the_schema_is_checked_in() -> None:
     """A change of the event shows in review: regenerate with `lockdown-watcher schema`."""
     assert json.loads(SCHEMA.read_text()) == json_schema()
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=15))
+def test_what_is_written_is_what_pydantic_would_write(comm: str) -> None:
+    """The quick writer and the model agree to the letter, escapes aside, and reading undoes it."""
+    made = event(comm.replace("\0", ""))
+    written = json.loads(made.json_line())
+    assert list(written.items()) == list(json.loads(model().dump_json(made, by_alias=True)).items())
+    assert Event.of(written) == made
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"severity": "dire"}, {"time_error_us": "long"}, {"surplus": 1}, {"rules": [{}]}]
+)
+def test_what_is_no_event_is_refused(wrong: dict[str, object]) -> None:
+    """A line from outside is held against the schema."""
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Event.of(json.loads(event().json_line()) | wrong)
 
 
 def test_the_keys_of_the_contract() -> None:

@@ -1,7 +1,8 @@
-"""The event, schema 1 (design: Contract): plain frozen data, JSON Lines on the wire.
+"""The event, schema 1 (design: Contract): one pydantic model, JSON Lines on the wire.
 
-Plain dataclasses: a command would wait 50 ms for pydantic's models, and the daemon keep 13 MB of
-them; their annotations are all that pydantic needs to make the JSON Schema, when that is asked for.
+The model is written as frozen dataclasses, which pydantic takes as they are: what comes from
+outside is validated by it and the JSON Schema made by it (`model`), while `scan` and `watch`, which
+only make events, do not wait 50 ms for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Final
 
@@ -40,9 +42,14 @@ Timestamp = Annotated[str, _Told(format="date-time", description="RFC 3339, UTC,
 _CAPTURED: Final = _Told(description="what a rule's extract captured", default={})
 
 
+def _on_the_wire(name: str) -> str:
+    """Give what an attribute is called in JSON: `from` is a word of Python's."""
+    return name.rstrip("_")
+
+
 class _Part:
     __slots__ = ()
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    __pydantic_config__: ClassVar = {"extra": "forbid", "alias_generator": _on_the_wire}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +169,8 @@ class Event(_Part):
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Event:
         """Make an event of the object of its JSON line. Raises ValueError if that is none."""
-        parts = {name: _part(name, value) for name, value in data.items()}
-        try:
-            return cls(**parts)
-        except TypeError as error:
-            raise ValueError(str(error)) from None
+        event: Event = model().validate_python(data)
+        return event
 
     def json_line(self) -> str:
         """Give the event as one line of JSON, without its newline.
@@ -190,37 +194,13 @@ _encode: Final = json.JSONEncoder(
 ).encode
 
 
-def _part(name: str, value: Any) -> Any:
-    if name == "rules":
-        return tuple(_made(MatchedRule, {**each, "tags": tuple(each["tags"])}) for each in value)
-    if value is None or name not in _PARTS:
-        return tuple(value) if isinstance(value, list) else value
-    return _made(_PARTS[name], value)
-
-
-def _made(part: type[_Part], data: Mapping[str, Any]) -> _Part:
-    names = _NAMES[part]
-    try:
-        return part(**{name: data[wire] for name, wire in names.items()})
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{part.__name__}: {error!r}") from None
-
-
-_PARTS: Final[Mapping[str, type[_Part]]] = {
-    "lockdown": Lockdown,
-    "process": Process,
-    "secure_boot": SecureBoot,
-    "module": Module,
-    "gap": GapBounds,
-    "posture": Posture,
-    "host": HostPart,
-    "origin": Origin,
-}
 _NAMES: Final[Mapping[type[_Part], Mapping[str, str]]] = {
-    part: {each.name: each.name.rstrip("_") for each in dataclasses.fields(part)}
-    for part in (Event, MatchedRule, *_PARTS.values())
-}
-"""Each part's attributes, and what they are called on the wire: `from` is a word of Python's."""
+    part: {each.name: _on_the_wire(each.name) for each in dataclasses.fields(part)}
+    for part in (
+        Event, Lockdown, Process, SecureBoot, Module, GapBounds, Posture, HostPart, Origin,
+        MatchedRule,
+    )
+}  # fmt: skip
 _VALUES: Final = {part: attrgetter(*names) for part, names in _NAMES.items()}
 
 
@@ -257,12 +237,15 @@ def rfc3339(time_us: int | None) -> str | None:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
 
 
-def json_schema() -> dict[str, object]:
-    """Give the JSON Schema of the event, as `lockdown-watcher schema` prints it."""
+@cache
+def model() -> Any:
+    """Give pydantic's model of the event: a TypeAdapter, made when first asked for."""
     from pydantic import TypeAdapter
 
-    schema = TypeAdapter(Event).json_schema(mode="serialization")
-    bounds = schema["$defs"]["GapBounds"]
-    bounds["properties"] = {k.rstrip("_"): each for k, each in bounds["properties"].items()}
-    bounds["required"] = [name.rstrip("_") for name in bounds["required"]]
+    return TypeAdapter(Event)
+
+
+def json_schema() -> dict[str, object]:
+    """Give the JSON Schema of the event, as `lockdown-watcher schema` prints it."""
+    schema: dict[str, object] = model().json_schema(mode="serialization")
     return schema
