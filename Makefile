@@ -12,7 +12,7 @@ STORY := scan -o human -v tests/corpus/story.txt
 # What is set up is kept by the interpreter's name: another Python wants a fresh start.
 READY := $(VENV)/.ready-$(notdir $(realpath $(shell command -v $(PYTHON) 2>/dev/null)))
 
-.PHONY: run demo test lint bench fuzz lab siem agreement outage screen package clean
+.PHONY: run demo test lint bench fuzz lab siem agreement outage screen deb package clean
 
 # Where no kernel log can be read (status 3, and it said why) the story is played instead.
 # Ctrl-C reaches the watcher by itself, though shells hide it from what runs beside them (env);
@@ -65,7 +65,13 @@ agreement: $(READY)-agreement
 outage: $(READY)-siem
 	$(BIN)/python -m pytest tests/outage $(ARGS)
 
-# The packages as people get them: manual pages, completions.
+# The Debian package, into dist/: make deb SUITE=trixie. As root. REFRESH=1 takes the newest
+# libraries in place of those that packaging/wheels.sha256 knows.
+SUITE := bookworm
+deb: $(READY)-deb
+	REFRESH=$(REFRESH) $(BIN)/python -m tests.package.deb $(SUITE)
+
+# The packages as people get them: built, looked at, installed, used, purged.
 package: $(READY)-package
 	$(BIN)/python -m pytest tests/package $(ARGS)
 
@@ -97,9 +103,13 @@ $(READY)-siem: pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV) dev siem
 	@touch $(READY) $(READY)-dev $@
 
+$(READY)-deb: pyproject.toml .ci/setup
+	@.ci/setup $(PYTHON) $(VENV) deb
+	@touch $(READY) $@
+
 $(READY)-package: pyproject.toml .ci/setup
-	@.ci/setup $(PYTHON) $(VENV) dev package
-	@touch $(READY) $(READY)-dev $@
+	@.ci/setup $(PYTHON) $(VENV) dev deb package
+	@touch $(READY) $(READY)-dev $(READY)-deb $@
 
 $(READY)-screen: pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV) dev screen
