@@ -79,18 +79,27 @@ def tenzir(rules: Rules, events: Events, folder: Path) -> Verdict:
     return Verdict(pairs, dict(_IGNORED.findall(done.stderr)))
 
 
-def _typed(event: Mapping[str, str]) -> dict[str, str | int | bool]:
+Typed = str | float | bool
+
+
+def _typed(event: Mapping[str, str]) -> dict[str, Typed]:
     """Give numbers and truth values as such: journald's are all texts, but Tenzir has types.
 
     Addresses it finds by itself, in what it reads.
     """
-    typed: dict[str, str | int | bool] = {}
-    for name, value in event.items():
-        whole = value.lstrip("-").isdecimal() and str(int(value)) == value
-        typed[name] = int(value) if whole else value == "true" if value in _TRUTH else value
-    return typed
+    return {name: _type(value) for name, value in event.items()}
 
 
+def _type(value: str) -> Typed:
+    if value in _TRUTH:
+        return value == "true"
+    if _WHOLE.fullmatch(value) and str(int(value)) == value:
+        return int(value)
+    return float(value) if _BROKEN.fullmatch(value) else value
+
+
+_WHOLE: Final = re.compile(r"-?[0-9]{1,20}")
+_BROKEN: Final = re.compile(r"-?[0-9]{1,9}\.[0-9]{1,5}")
 _TRUTH: Final = ("true", "false")
 
 

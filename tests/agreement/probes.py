@@ -54,6 +54,15 @@ VALUES: Final[dict[str, Row]] = {
     "questions": (one("X: '??'"), x("ab", "  "), x("a", "abc", "")),
     "star question": (one("X: 'f?*'"), x("fo", "foo"), x("f", "xfo")),
     "only star": (one("X: '*'"), x("a", "a b"), [NOTHING]),
+    "float": (one("X: 1.5"), x("1.5"), x("1", "15", "2")),
+    "zero": (one("X: 0"), x("0"), [*x("", "1"), NOTHING]),
+    "long number": (one("X: 18446744073709551615"), x("18446744073709551615"), x("1844674407")),
+    "hex as text": (one("X: '0x10'"), x("0x10", "0X10"), x("16")),
+    "null in a map": (one("X: null, Y: a"), [{"Y": "a"}], [{"X": "b", "Y": "a"}]),
+    "newline": (one('X: "a\\nb"'), x("a\nb"), x("a b", "anb")),
+    "tab": (one('X|contains: "\\t"'), x("a\tb"), x("a b")),
+    "star across lines": (one("X: 'a*b'"), x("a\n\nb"), []),
+    "question newline": (one("X: 'a?b'"), x("a\nb"), []),
     "escaped star": (one(r"X: 'a\*b'"), x("a*b"), x("ab", "axb", r"a\*b")),
     "escaped question": (one(r"X: 'a\?b'"), x("a?b"), x("axb", "ab")),
     "backslash": (one(r"X: 'a\b'"), x(r"a\b"), x("ab", r"a\\b")),
@@ -63,6 +72,8 @@ VALUES: Final[dict[str, Row]] = {
     "underscore": (one("X: 'a_b'"), x("a_b"), x("axb")),
     "underscore contains": (one("X|contains: 'a_b'"), x("xa_bx"), x("xaxbx")),
     "percent contains": (one("X|contains: '0%1'"), x("x0%1x"), x("x0a1x")),
+    "underscore alone": (one("X: _"), x("_"), [*x("a", ""), NOTHING]),
+    "two quotes": (one("X: '\"\"'"), x('""'), x("", "a")),
     "quote": (one('X: "it\'s"'), x("it's"), x("its")),
     "double quote": (one("X: 'say \"a\"'"), x('say "a"'), x("say a")),
     "brackets": (one("X: 'a[b]c'"), x("a[b]c"), x("abc")),
@@ -189,6 +200,23 @@ MODIFIERS: Final[dict[str, Row]] = {
     "wide base64offset": (
         one("X|wide|base64offset|contains: foobar"), x("x ZgBvAG8AYgBhAHIA x"), x("foobar"),
     ),
+    "cased question": (one("X|cased: 'F?o'"), x("Foo", "Fxo"), x("foo", "FOO")),
+    "cased contains all": (one("X|contains|all|cased: [Ab, cD]"), x("AbcD"), x("abcd", "Ab")),
+    "endswith all": (one("X|endswith|all: [c, bc]"), x("abc"), x("ac")),
+    "contains windash all": (one("X|contains|all|windash: [' -a', b]"), x("x /a b"), x("x /a")),
+    "re start": (one("X|re: '^foo'"), x("foo", "foobar"), x("xfoo", "FOO")),
+    "re end": (one("X|re: 'foo$'"), x("foo", "xfoo"), x("foox")),
+    "re optional": (one("X|re: 'colou?r'"), x("color", "colour"), x("colouur")),
+    "re not class": (one("X|re: '^[^0-9]+$'"), x("abc"), x("a1", "1")),
+    "re quote": (one("X|re: \"it's\""), x("it's"), x("its")),
+    "re unicode": (one("X|re: 'gr.n'"), x("grün"), x("grn")),
+    "re i class": (one("X|re|i: '[a-c]{3}'"), x("ABC", "aBc"), x("ABD")),
+    "re i m": (one("X|re|i|m: '^b$'"), x("a\nB"), x("aB")),
+    "cidr 0": (one("X|cidr: 0.0.0.0/0"), x("8.8.8.8", "10.0.0.1"), x("x")),
+    "cidr 25": (one("X|cidr: 10.0.0.128/25"), x("10.0.0.200"), x("10.0.0.1", "10.0.1.200")),
+    "lt negative": (one("X|lt: 0"), x("-1"), x("0", "1")),
+    "gt float": (one("X|gt: 1.5"), x("2", "1.75"), x("1", "1.5")),
+    "gte list": (one("X|gte: [10, 20]"), x("10", "15"), x("9")),
     "all of patterns": (one("X|all: ['*a*', '*b*']"), x("ab", "ba"), x("a", "b")),
     "startswith all": (one("X|startswith|all: [a, ab]"), x("abc"), x("ac")),
 }  # fmt: skip
@@ -263,7 +291,28 @@ CONDITIONS: Final[dict[str, Row]] = {
     "not all": ("{s: {X|contains|all: [a, b]}, condition: not s}", [*x("a"), NOTHING], x("ab")),
 }  # fmt: skip
 
+_DATES: Final = ("2026-11-28T14:05:09", "1795874709")
+"""One moment, a Saturday: Sigma's time modifiers look at a date."""
+TIME: Final[dict[str, Row]] = {
+    "minute": (one("X|minute: 5"), x(_DATES[0]), x("2026-11-28T14:06:00", "5")),
+    "minute epoch": (one("X|minute: 5"), x(_DATES[1]), []),
+    "hour": (one("X|hour: 14"), x(_DATES[0]), x("2026-11-28T15:05:09")),
+    "hour list": (one("X|hour: [0, 14]"), x(_DATES[0]), x("2026-11-28T15:05:09")),
+    "hour gte": (
+        one("X|hour|gte: 14"),
+        x(_DATES[0], "2026-11-28T23:00:00"),
+        [*x("2026-11-28T13:59:59"), NOTHING],
+    ),
+    "day": (one("X|day: 28"), x(_DATES[0]), x("2026-11-27T14:05:09")),
+    "week": (one("X|week: 48"), x(_DATES[0]), x("2026-11-30T14:05:09")),
+    "month": (one("X|month: 11"), x(_DATES[0]), x("2026-12-28T14:05:09")),
+    "month lt": (one("X|month|lt: 11"), x("2026-10-31T23:59:59"), x(_DATES[0])),
+    "year": (one("X|year: 2026"), x(_DATES[0]), x("2025-11-28T14:05:09", "2026")),
+    "year epoch": (one("X|year: 2026"), x(_DATES[1]), []),
+}
+
 TABLES: Final = {
+    "time": TIME,
     "values": VALUES,
     "modifiers": MODIFIERS,
     "keywords": KEYWORDS,

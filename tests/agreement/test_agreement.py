@@ -155,6 +155,19 @@ def test_a_difference_would_be_seen(another: Path) -> None:
 # --- the page
 
 
+def test_the_pages_figures() -> None:
+    """The row about probes is counted anew."""
+    page = (ROOT / "docs/agreement.md").read_text("utf-8")
+    asked = list(probes())
+    row = f"{len({each.name for each in asked})} | {len(asked)} | {len(asked)}"
+    for judge in JUDGES:
+        answers = known("probe", judge).values()
+        refused = sum(each == "refused" for each in answers)
+        differ = sum(len(each) for each in answers if each != "refused")
+        row += f" | {differ}, and {refused} rule{'s' * (refused != 1)} refused"
+    assert row in page
+
+
 def test_every_difference_is_argued() -> None:
     """Each reason is a heading of docs/agreement.md, and the page argues nothing that is gone."""
     page = (ROOT / "docs/agreement.md").read_text("utf-8")

@@ -188,9 +188,17 @@ def _comparison(field: str, value: Any) -> Node:
     raise UnsupportedError(f"cannot evaluate {type(value).__name__}")
 
 
+_EXACT: Final = 1 << 53
+"""Up to here a float has every whole number."""
+
+
 def _number(field: str, operator: str, value: SigmaNumber) -> Node:
     if not math.isfinite(value.number):
         raise UnsupportedError(f"{field}: {value.number} is no number to compare with")
+    if isinstance(value.number, float) and abs(value.number) > _EXACT:
+        # pySigma has made a float of it, which is another number.
+        raise UnsupportedError(f"{field}: a number beyond 2^53 is read as {value.number:.0f}:"
+                               " write it in quotes")  # fmt: skip
     if isinstance(value, SigmaTimestampPart):
         return ["part", field, value.timestamp_part.name.lower(), operator, value.number]
     return ["number", field, operator, value.number]
