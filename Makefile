@@ -51,7 +51,7 @@ fuzz: $(READY)-fuzz
 lab: $(READY)-lab
 	FULL=$(FULL) REFRESH=$(REFRESH) $(BIN)/python -m pytest tests/lab $(ARGS)
 
-# Real receivers on loopback: Tenzir (HEC, _bulk, OTLP, syslog, Fluent Bit) and rsyslog.
+# Real receivers on loopback: Tenzir (HEC, _bulk, OTLP, syslog, Fluent Bit), rsyslog, Prometheus.
 siem: $(READY)-siem
 	$(BIN)/python -m pytest tests/sinks $(ARGS)
 

@@ -37,6 +37,15 @@ ADVICE: Final[Mapping[str, str]] = {
 }
 """What to do about a gap, by its cause; every other cause is a flood of lines."""
 
+CAUSES: Final = (
+    "kmsg_overrun",
+    "kmsg_overwritten",
+    "kmsg_overwritten_before_start",
+    "journald_missed",
+    *ADVICE,
+)
+"""All there are."""
+
 
 def told(cause: str, count: int | None) -> tuple[str, str]:
     """Give what is missing, as a title, and what to do about it."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
 from watcher import __version__, posture, store
 from watcher.errors import StoreError
+from watcher.gaps import CAUSES
 from watcher.health.verdict import Check, Now, checks
 from watcher.health.vitals import Vitals, parsed
 from watcher.host import now_us, this_host
+from watcher.kinds import KINDS, SEVERITIES
 from watcher.lockdown.causes import CAUSE_NAMES
 from watcher.totals import Total
 
@@ -130,12 +133,11 @@ def families(found: Figures) -> Iterator[Family]:
     yield from _of_sinks(found)
     spent = [((rule, title), s) for rule, (title, s) in found.vitals.rules.items()]
     yield Family("rule_seconds_total", "Time spent on matching a rule.", ("rule", "title"), spent)
-    if found.kept.bytes is not None:
-        yield _one("store_bytes", "Bytes of the store on disk.", found.kept.bytes)
+    yield _one("store_bytes", "Bytes of the store on disk.", found.kept.bytes)
 
 
-def _one(name: str, told: str, value: float) -> Family:
-    return Family(name, told, (), [((), float(value))])
+def _one(name: str, told: str, value: float | None) -> Family:
+    return Family(name, told, (), [] if value is None else [((), float(value))])
 
 
 def _states(name: str, told: str, label: str, known: tuple[str, ...], now: str | None) -> Family:
@@ -155,9 +157,8 @@ def _of_health(found: Figures) -> Iterator[Family]:
     yield Family("healthy", "Whether a check of `lockdown-watcher health` holds.", ("check",),
                  [(check, float(ok)) for check, ok in well.items()])  # fmt: skip
     canary = found.vitals.canary
-    if canary and canary.took_s is not None:
-        yield _one("canary_seconds", "How long the last canary took through the journal.",
-                   canary.took_s)  # fmt: skip
+    yield _one("canary_seconds", "How long the last canary took through the journal.",
+               canary.took_s if canary else None)  # fmt: skip
 
 
 def _of_machine(found: Figures) -> Iterator[Family]:
@@ -175,17 +176,26 @@ def _of_machine(found: Figures) -> Iterator[Family]:
 
 
 def _of_events(totals: tuple[Total, ...]) -> Iterator[Family]:
-    gaps = [each for each in totals if each.cause]
-    by_kind: dict[tuple[str, ...], float] = {}
+    # What has not happened is told as 0: Prometheus sees no increase in what begins with 1.
+    kinds: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
+    severities: Counter[str] = Counter(dict.fromkeys(SEVERITIES, 0))
+    gaps: Counter[str] = Counter(dict.fromkeys(CAUSES, 0))
+    lines: Counter[str] = Counter(dict.fromkeys(CAUSES, 0))
     for each in totals:
-        key = each.kind, each.severity
-        by_kind[key] = by_kind.get(key, 0.0) + each.events
-    yield Family("events_total", "Events recorded.", ("kind", "severity"), [*by_kind.items()])
-    yield Family("gaps_total", "Stretches in which something may have been lost.", ("cause",),
-                 [((each.cause,), float(each.events)) for each in gaps])  # fmt: skip
-    yield Family("gap_lines_total", "Lines, or events of a full store, that were lost, as far as"
-                 " their number is known.", ("cause",),
-                 [((each.cause,), float(each.lines)) for each in gaps])  # fmt: skip
+        kinds[each.kind] += each.events
+        severities[each.severity] += each.events
+        if each.cause:
+            gaps[each.cause] += each.events
+            lines[each.cause] += each.lines
+    yield _counted("events_total", "Events recorded.", "kind", kinds)
+    yield _counted("events_by_severity_total", "Events recorded.", "severity", severities)
+    yield _counted("gaps_total", "Stretches in which something may have been lost.", "cause", gaps)
+    yield _counted("gap_lines_total", "Lines, or events of a full store, that were lost, as far as"
+                   " their number is known.", "cause", lines)  # fmt: skip
+
+
+def _counted(name: str, told: str, label: str, counts: Mapping[str, int]) -> Family:
+    return Family(name, told, (label,), [((key,), float(count)) for key, count in counts.items()])
 
 
 def _of_logs(found: Figures) -> Iterator[Family]:
