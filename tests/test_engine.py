@@ -18,11 +18,12 @@ from watcher.record import Host, Place, Record
 from watcher.rules import values
 from watcher.rules.evaluate import Fields, holds
 from watcher.rules.generate import matcher
+from watcher.rules.many import by_re2, finder
+from watcher.rules.many import plain_finder as plain_select
 from watcher.rules.needs import literals, needs
 from watcher.rules.prefilter import Prefilter, plain_finder
 from watcher.rules.rule import Pack, RuleData, compile_rule
-from watcher.rules.select import Selection, finder
-from watcher.rules.select import plain_finder as plain_select
+from watcher.rules.select import Selection
 from watcher.rules.values import fold
 
 FIELDS = ("MESSAGE", "_SYSTEMD_UNIT", "PRIORITY", "X")
@@ -202,9 +203,9 @@ def test_texts_of_patterns(pattern: str, needed: set[str] | None) -> None:
     assert literals(["regex", "MESSAGE", pattern, ""]) == needed
 
 
-@given(st.lists(st.text("abk s", min_size=1, max_size=6), max_size=90, unique=True), TEXTS)
-def test_the_standard_library_finds_the_same(texts: list[str], line: str) -> None:
-    """Both finders, few texts or many: the same texts in the same line."""
+@given(st.lists(st.text("abk s.", min_size=1, max_size=6), max_size=90, unique=True), TEXTS)
+def test_all_ways_find_the_same(texts: list[str], line: str) -> None:
+    """With and without the library, few texts or many: the same texts in the same line."""
     low = fold(line)
     assert set(finder(texts)(low)) == set(plain_select(texts)(low))
     raw = [text.encode() for text in texts]
@@ -246,6 +247,23 @@ def test_ten_thousand_rules() -> None:
     assert prefilter.wants(b"THE jjjj HAS")
     assert [r.id for r in pack.matching(record_of({"MESSAGE": "x the jjjj has"}), None)] == ["9999"]
     assert "matches" not in vars(pack.rules[0])  # never a candidate, never compiled
+
+
+@given(st.sets(st.binary(min_size=1, max_size=3), min_size=1, max_size=70), st.binary(max_size=40))
+def test_re2_takes_bytes_as_they_are(texts: set[bytes], line: bytes) -> None:
+    """Broken UTF-8 too, in what is sought and where."""
+    known = sorted(texts)
+    wanted = [number for number, text in enumerate(known) if text in line]
+    assert sorted(by_re2(known).Match(line) or ()) == wanted
+    assert bool(plain_finder(known)(line)) is bool(wanted)
+
+
+def test_sixteen_thousand_texts() -> None:
+    """re2 does not give up on them: the last is found as the first is."""
+    texts = [f"the {number:05} of them".encode() for number in range(16_000)]
+    search = plain_finder(texts)
+    assert all(search(b"a" * 100 + text + b"b") for text in texts[::997])
+    assert not search(b"the 99999 of them")
 
 
 def test_needs_of_nothing() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from watcher.rules.evaluate import Fields
+from watcher.rules.many import finder
 from watcher.rules.needs import Needs
 from watcher.rules.values import canonical, fold
 
@@ -48,26 +49,3 @@ def _with_value(text: str | None, values: Mapping[str, list[int]]) -> Iterable[i
         return ()
     # A number is compared by value, and found by its plainest spelling.
     return (*values.get(text, ()), *values.get(canonical(text), ()))
-
-
-Find = Callable[[str], Iterable[int]]
-
-
-def finder(texts: Sequence[str]) -> Find:
-    """Give a function that tells which of some ASCII texts stand in another, by number."""
-    try:
-        from ahocorasick_rs import BytesAhoCorasick
-    except ImportError:  # the extra `fast` is not installed: the same answers, a little later
-        return plain_finder(texts)
-    automaton = BytesAhoCorasick([text.encode() for text in texts])
-
-    def find(text: str) -> Iterable[int]:
-        matches = automaton.find_matches_as_indexes(text.encode(errors="replace"), overlapping=True)
-        return {number for number, _, _ in matches}
-
-    return find if texts else lambda _: ()
-
-
-def plain_finder(texts: Sequence[str]) -> Find:
-    """Do as `finder` by the standard library alone."""
-    return lambda text: [number for number, each in enumerate(texts) if each in text]
