@@ -21,6 +21,7 @@ from tests.bench import (
     kmsg_ring,
     latency,
     machine,
+    many_rules,
     prefilter,
     startup,
     text_scan,
@@ -35,6 +36,7 @@ BENCHES: dict[str, tuple[str, Callable[[Setting], str]]] = {
     "kmsg": (kmsg_ring.TITLE, kmsg_ring.measure),
     "rest": (at_rest.TITLE, at_rest.measure),
     "prefilter": (prefilter.TITLE, prefilter.measure),
+    "rules": (many_rules.TITLE, many_rules.measure),
     "deliver": (deliver.TITLE, deliver.measure),
     "latency": (latency.TITLE, latency.measure),
 }

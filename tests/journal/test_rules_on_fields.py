@@ -71,6 +71,15 @@ def test_a_rule_on_no_indexed_field_has_all_looked_at(where: Where) -> None:
     assert read(where, pack("X|exists: true")) == ([], 55)
 
 
+def test_the_time_is_a_field(where: Where) -> None:
+    """What journalctl calls __REALTIME_TIMESTAMP is there for the parts of a date, in UTC."""
+    found, _ = read(where, pack("__REALTIME_TIMESTAMP|year|gte: 2020, PRIORITY: 2"))
+    assert found == [None]
+    (record,) = records(items(JournalSource(pack("PRIORITY: 2").prefilter(), where)))
+    assert record.fields["__REALTIME_TIMESTAMP"] == str(record.time_us)
+    assert read(where, pack("__REALTIME_TIMESTAMP|year: 1999, PRIORITY: 2"))[0] == []
+
+
 def test_a_text_and_a_unit(where: Where) -> None:
     """The text decides before any field is read."""
     found, looked_at = read(where, pack("_SYSTEMD_UNIT: ssh.service, MESSAGE: b"))

@@ -25,6 +25,7 @@ from watcher.sources.journal_entry import (
     FIELD_BYTES,
     MISSED,
     MISSED_ID,
+    REALTIME,
     field_text,
     is_canary,
     is_own_event,
@@ -88,12 +89,15 @@ def _spelled(field: str, wanted: set[str], reader: Any) -> set[str]:
 class _Entry(Mapping[str, str]):
     """The fields of the entry a reader stands on, each read when it is asked for."""
 
-    def __init__(self, get: Callable[[str], bytes]) -> None:
-        self._get = get
+    def __init__(self, reader: Any) -> None:
+        self._get: Callable[[str], bytes] = reader._get
+        self._get_realtime = reader._get_realtime
 
     def __getitem__(self, name: str) -> str:
         try:
-            return field_text(name, self._get(name))
+            return (
+                str(self._get_realtime()) if name == REALTIME else field_text(name, self._get(name))
+            )
         except (OSError, ValueError):  # damaged, or no name of a field
             raise KeyError(name) from None
         except KeyError:
@@ -315,7 +319,7 @@ class JournalSource:
     def _step_through(self, batch: list[Record | Gap]) -> bool:
         """Take what may matter of the next BATCH entries; tell whether there may be more."""
         reader, may, wants = self._reader, self._prefilter.may, self._prefilter.wants
-        step, get, entry = reader._next, reader._get, _Entry(reader._get)
+        step, get, entry = reader._next, reader._get, _Entry(reader)
         deeper, fits = self._prefilter.looks_deeper, self._prefilter.fits
         count = 0
         for count in range(BATCH):  # noqa: B007 - how far it came counts
@@ -364,7 +368,7 @@ class JournalSource:
             kernels = True
         if kernels:
             return [self._unreadable("its MESSAGE is gone")]
-        return self._taken() if self._prefilter.fits(_Entry(self._reader._get)) else []
+        return self._taken() if self._prefilter.fits(_Entry(self._reader)) else []
 
     def _unreadable(self, reason: str) -> Gap:
         at, now = self._realtime(), now_us()

@@ -23,6 +23,9 @@ CANARY_ID: Final = "6d4a2c1f0b6e5d0a9c1e3f7a5b8d2e94"
 CANARY: Final = "lockdown-watcher canary"
 """Begins their MESSAGE; a mark follows."""
 
+REALTIME: Final = "__REALTIME_TIMESTAMP"
+"""When an entry was received, in Epoch microseconds: what journalctl's JSON has beside fields."""
+
 FIELD_BYTES: Final = 65_536
 """libsystemd's default data threshold; the kernel's longest line is 2048 bytes."""
 
@@ -34,6 +37,7 @@ def read_entry(reader: Any, realtime: int) -> Record | Gap:
     """Read the entry a reader stands on; `realtime` is its Epoch time in microseconds."""
     raw = reader._get_all()
     fields = {name: field_text(name, value) for name, value in raw.items()}
+    fields[REALTIME] = str(realtime)
     if fields.get("MESSAGE_ID") == MISSED_ID and fields.get("_TRANSPORT") == "driver":
         return _missed(reader, fields, realtime)
     monotonic, _ = reader._get_monotonic()

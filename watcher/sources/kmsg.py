@@ -176,7 +176,12 @@ class KmsgSource:
     def _record(self, parsed: KmsgRecord) -> Record:
         time_us, error_us = self._clock.time_of(parsed.usec)
         host = self._host
-        known = {"_HOSTNAME": host.name, "_MACHINE_ID": host.machine_id, "_BOOT_ID": host.boot_id}
+        known = {
+            "_HOSTNAME": host.name,
+            "_MACHINE_ID": host.machine_id,
+            "_BOOT_ID": host.boot_id,
+            "__REALTIME_TIMESTAMP": str(time_us),
+        }
         fields = parsed.fields() | {k: v for k, v in known.items() if v}
         return Record(
             text=whole_line(fields),
