@@ -93,6 +93,12 @@ def _is_not_seen(journald: Journald, daemon: Daemon) -> None:
     journald.rotate()
 
 
+def _is_forbidden(journald: Journald, _daemon: Daemon) -> None:
+    """Its folder may not be looked into any more."""
+    journald.folder.chmod(0)
+    journald.rotate()
+
+
 def _is_not_recorded(_journald: Journald, daemon: Daemon) -> Callable[[], object]:
     """The store cannot be written: what is read then is as good as not read."""
     command = [sys.executable, "-c", HOLD, str(daemon.state / "events.sqlite3")]
@@ -111,18 +117,20 @@ LOST = "what is written to the journal no longer reaches the daemon"
 CASES: dict[str, tuple[Breaks, str]] = {
     "hangs": (_hangs, LOST),
     "unseen": (_is_not_seen, LOST),
+    "forbidden": (_is_forbidden, LOST),
     "unrecorded": (_is_not_recorded, "the daemon hangs, or cannot write its store"),
 }
 
 
 def test_what_is_taken_away_is_told_in_time(tmp_path: Path) -> None:
-    """Three machines, each blind in its own way at the same moment; two of them see again."""
+    """Four machines, each blind in its own way at the same moment; two of them see again."""
     with contextlib.ExitStack() as stack:
         daemons: dict[str, tuple[Journald, Daemon]] = {}
         for name in CASES:
             (tmp_path / name).mkdir()
             journald = stack.enter_context(Journald())
-            own = ["unshare", "-m"]  # what is mounted over its journal is so for it alone
+            # What is mounted over its journal is so for it alone, and it may read what root owns.
+            own = ["unshare", "-m", "setpriv", "--bounding-set=-dac_override,-dac_read_search"]
             daemons[name] = journald, stack.enter_context(watching(journald, tmp_path / name, own))
         for _, daemon in daemons.values():
             healthy(daemon)
