@@ -28,7 +28,7 @@ from watcher.errors import StoreError
 from watcher.event import Event
 from watcher.gaps import CAUSES
 from watcher.health.canary import CanaryVitals
-from watcher.health.endpoint import CONNECTIONS, Endpoint
+from watcher.health.endpoint import CONNECTIONS, TIMEOUT_S, Endpoint
 from watcher.health.exposition import PREFIX, render
 from watcher.health.figures import Family, families, gather
 from watcher.health.pulse import Pulse
@@ -398,11 +398,17 @@ def test_the_endpoint_answers(endpoint: Endpoint) -> None:
 def test_nobody_keeps_others_from_the_answer(endpoint: Endpoint) -> None:
     """Though he connects more often than is served at a time, and never says what he wants."""
     with contextlib.ExitStack() as stack:
-        for _ in range(3 * CONNECTIONS):
-            sock = stack.enter_context(socket.create_connection(("127.0.0.1", endpoint.port)))
+        socks = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", endpoint.port)))
+            for _ in range(3 * CONNECTIONS)
+        ]
+        for sock in socks:
             sock.sendall(b"GET /met")
         with get(endpoint.port) as answer:
             assert answer.status == 200
+        for sock in socks[: 2 * CONNECTIONS]:  # let go long before their time is up
+            sock.settimeout(TIMEOUT_S / 2)
+            assert sock.recv(1) == b""
 
 
 def test_a_closed_endpoint_listens_no_more(endpoint: Endpoint) -> None:

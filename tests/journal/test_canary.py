@@ -15,10 +15,26 @@ from typing import Any
 
 import pytest
 
-from tests.journal.real import Journald, lockdown_line, mark, need_root
+from tests.journal.real import (
+    BOOT,
+    MISSED,
+    PACK,
+    Journald,
+    build,
+    entry,
+    gaps,
+    items,
+    line,
+    lockdown_line,
+    mark,
+    need_root,
+    records,
+)
 from tests.outage.parts import Daemon, until
 from watcher.health.canary import GRACE_S
+from watcher.sources.journal import JournalSource, Span
 from watcher.sources.journal_entry import CANARY, CANARY_ID
+from watcher.sources.journal_files import Where
 from watcher.store import Reading
 
 EVERY_S = 2
@@ -195,3 +211,22 @@ def test_canaries_are_no_events(own_journald: Journald, tmp_path: Path) -> None:
     with Reading(daemon.state) as reading:
         found = [json.loads(line) for line in reading.lines() if name in line or CANARY in line]
     assert [each["kind"] for each in found] == ["lockdown.forged"]
+
+
+def test_canaries_hide_no_beginning_that_is_gone(tmp_path: Path) -> None:
+    """The first kernel line left tells that others were removed, whatever stands before it."""
+    canary = entry(
+        0,
+        ("_TRANSPORT", "journal"),
+        ("MESSAGE_ID", CANARY_ID),
+        ("MESSAGE", f"{CANARY} {'0' * 32}"),
+    )
+    file = build(tmp_path / "a.journal", [canary, canary, line("a line", 5)])
+    heard: list[str] = []
+    where, span = Where(files=(str(file),)), Span(boot_id=BOOT)
+    prefilter = PACK.prefilter(MISSED, CANARY.encode())
+    with contextlib.closing(JournalSource(prefilter, where, span, canary=heard.append)) as source:
+        found = items(source)
+    assert [gap.cause for gap in gaps(found)] == ["journal_vacuumed"]
+    assert records(found) == []
+    assert len(heard) == 2
