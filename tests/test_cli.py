@@ -300,8 +300,8 @@ def test_schema() -> None:
     assert json.loads(run("schema").stdout) == json_schema()
 
 
-COMMANDS = ["", "watch", "scan", "explain", "rules list", "rules check", "rules test",
-            "rules convert", "schema"]  # fmt: skip
+COMMANDS = ["", "health", "metrics", "watch", "scan", "explain", "rules list", "rules check",
+            "rules test", "rules convert", "schema"]  # fmt: skip
 
 
 @pytest.mark.parametrize("args", COMMANDS)

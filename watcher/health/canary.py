@@ -19,6 +19,8 @@ GRACE_S: Final = 15.0
 """A canary that is not back after so long is lost; the daemon notes it within 5 s of its return."""
 AGAIN_S: Final = 30.0
 """How soon the next one is sent where the journal did not take this one."""
+LEVEL: Final = 5
+"""Notice, as the kernel's denials are: a journald that stores less (MaxLevelStore=) has none."""
 JOURNAL: Final = Path("/run/systemd")
 
 
@@ -60,7 +62,7 @@ class Canary:
 
     def _written(self, mark: str) -> str | None:
         entry = (
-            f"MESSAGE={CANARY} {mark}\nMESSAGE_ID={CANARY_ID}\nPRIORITY=7\n"
+            f"MESSAGE={CANARY} {mark}\nMESSAGE_ID={CANARY_ID}\nPRIORITY={LEVEL}\n"
             "SYSLOG_IDENTIFIER=lockdown-watcher\n"
         )
         try:
