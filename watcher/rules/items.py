@@ -6,18 +6,37 @@ What pySigma would take and this engine would get wrong is refused here too, by 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sigma.exceptions import SigmaError
-from sigma.modifiers import SigmaWideModifier, modifier_mapping, reverse_modifier_mapping
+from sigma.modifiers import (
+    SigmaWideModifier,
+    SigmaWindowsDashModifier,
+    modifier_mapping,
+    reverse_modifier_mapping,
+)
 from sigma.rule import SigmaDetectionItem
-from sigma.types import SigmaCompareExpression, SigmaTimestampPart
+from sigma.types import SigmaCompareExpression, SigmaExpansion, SigmaString, SigmaTimestampPart
 
 from watcher.rules.tree import UnsupportedError
 
 # The specification's own name for it, which pySigma 2.0.1 lacks ("wide" is the alias).
 modifier_mapping.setdefault("utf16le", SigmaWideModifier)
+
+
+class Windash(SigmaWindowsDashModifier):
+    """All five dashes stand for each other (spec); pySigma 2.0.1 starts from two of them."""
+
+    def modify(self, val: SigmaString) -> SigmaExpansion:
+        """Give the value with each kind of dash."""
+        return super().modify(val.map_str_parts(lambda part: _LONG_DASH.sub("-", part)))
+
+
+_LONG_DASH: Final = re.compile("\\B[\u2013-\u2015]\\b")
+modifier_mapping["windash"] = Windash
+reverse_modifier_mapping[Windash.__name__] = "windash"
 
 ERRORS: Final = (SigmaError, ValueError, TypeError, AttributeError, KeyError)
 """What pySigma raises over a rule."""
