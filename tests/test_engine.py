@@ -217,6 +217,7 @@ def test_all_ways_find_the_same(texts: list[str], line: str) -> None:
 # --- worst cases
 
 
+@pytest.mark.timeout(30)
 def test_a_megabyte_in_a_field() -> None:
     """Every kind of test stays linear in it: all of them in two seconds (0.2 s on two cores)."""
     large = "a" * (1 << 20)
