@@ -8,11 +8,24 @@ from typing import Any, Final
 
 import pytest
 
-from tests.journal.real import Entry, Journald, build, entry, items, line, need_root, records, until
+from tests.journal.real import (
+    Entry,
+    Journald,
+    build,
+    entry,
+    items,
+    line,
+    mark,
+    need_root,
+    records,
+    unlimited_kmsg,
+    until,
+)
 from watcher.rules.parse import parse
 from watcher.rules.rule import Pack, compile_rule
 from watcher.sources.journal import KERNEL, MOST_MATCHES, JournalSource, Span, matches_for
 from watcher.sources.journal_files import Where, open_reader
+from watcher.sources.kmsg import KmsgSource
 
 HEAD: Final = "title: t\nid: 5a1f6b0e-6c55-4d0e-8f6e-2f1f1c3b9a0%d\nlevel: low\n"
 
@@ -119,3 +132,17 @@ def test_a_unit_is_followed() -> None:
             journald.native({"MESSAGE": "z", "SYSLOG_IDENTIFIER": "Wanted", "PRIORITY": "3"})
             found = until(lambda: records(items(source)), "z")
             assert [record.text for record in found] == ["z"]
+
+
+def test_a_rule_without_a_text_on_kmsg() -> None:
+    """Of the kernel's ring too: by level and facility, and by nothing that only a journal has."""
+    need_root()
+    name, rules = mark(), pack("SYSLOG_FACILITY: 3, PRIORITY|lt: 6", "_UID: 0, SYSLOG_FACILITY: 3")
+    with unlimited_kmsg() as write:
+        with contextlib.closing(KmsgSource(rules.prefilter(), since="now")) as source:
+            write(f"<29>{name} a\n", f"<30>{name} b\n", f"<13>{name} c\n")
+            found = [each.text for each in records(items(source)) if name in each.text]
+        assert found == [f"{name} a"]
+        only_journals = pack("_SYSTEMD_UNIT: x.service, PRIORITY|lt: 6").prefilter()
+        assert only_journals.looks_deeper
+        assert not only_journals.of_kernel().looks_deeper
