@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import time
@@ -77,7 +78,7 @@ def _run(chosen: str | None, journal_dir: str | None, namespace: str | None, mut
     from watcher.desktop.agent import Agent
     from watcher.desktop.bus import Bus
     from watcher.desktop.choice import Choice
-    from watcher.desktop.entries import Entries
+    from watcher.desktop.entries import Entries, NotPermittedError
     from watcher.follow import Stop
     from watcher.sources.journal_files import Where
 
@@ -86,13 +87,30 @@ def _run(chosen: str | None, journal_dir: str | None, namespace: str | None, mut
     gc.enable()
     with Stop() as stop:
         where = Where(directory=journal_dir, namespace=namespace)
-        entries = Entries(options.unit, where, _read(position))
+        try:
+            entries = Entries(options.unit, where, _read(position))
+        except NotPermittedError as error:
+            _tell_once(str(error))
+            raise
         bus = Bus()
         choice = Choice(options.min_severity, _notify(chosen))
         say = log.logger().info
         Agent(entries, bus, choice, mutes, position, _explain(say), say).run(stop)
         bus.close()
         entries.close()
+
+
+def _tell_once(text: str) -> None:
+    """Say on the desktop, once for ever, why no note will come: nobody reads a unit's log."""
+    from watcher.desktop.bus import Bus
+    from watcher.desktop.mutes import write
+
+    told = _state_folder() / "told-not-permitted"
+    if told.exists():
+        return
+    with contextlib.suppress(WatcherError), contextlib.closing(Bus()) as bus:
+        if bus.tell("lockdown-watcher cannot show anything", text, 5.0):
+            write(told, "")
 
 
 def _state_folder() -> Path:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -27,7 +27,8 @@ UNIT: Final = "lockdown-watcher.service"
 _BUS: Final = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>session</type><listen>unix:path={socket}</listen><auth>EXTERNAL</auth>{services}
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
+<policy context="default"><allow user="*"/>
+<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
 <allow own="*"/></policy></busconfig>
 """
 
@@ -140,6 +141,10 @@ class Desk:
         self.log_entry([("MESSAGE", "the journal begins")])
         soon(target.exists, "the journal")
 
+    def open_to_all(self) -> None:
+        """Let every user onto the bus."""
+        (self.folder / "bus").chmod(0o666)
+
     def dunstrc(self, menu: str = "dmenu") -> Path:
         """Write a configuration of dunst, in which no bubble goes by itself."""
         config = self.folder / "dunstrc"
@@ -206,9 +211,10 @@ class Desk:
 
     # --- the agent
 
-    def agent(self, *options: str) -> subprocess.Popen[Any]:
-        """Start the agent on this journal; what it says goes to agent.log."""
-        command = [sys.executable, "-m", "watcher", "notify", "--journal-dir", str(self.journal)]
+    def agent(self, *options: str, arguments: Sequence[str] = ("notify",)) -> subprocess.Popen[Any]:
+        """Start the agent, on this journal by default; what it says goes to agent.log."""
+        command = [sys.executable, "-m", "watcher", *arguments]
+        options = options or ("--journal-dir", str(self.journal))
         log = self._log("agent")
         return self.start([*command, *options], stdout=log, stderr=log, cwd=ROOT)
 
@@ -297,9 +303,9 @@ def soon(look: Callable[[], Any], what: str, within_s: float = 15.0) -> Any:
     return found
 
 
-def begun(here: Desk) -> subprocess.Popen[Any]:
+def begun(here: Desk, *options: str, **more: Any) -> subprocess.Popen[Any]:
     """Start the agent and return once it follows the journal."""
-    agent = here.agent()
+    agent = here.agent(*options, **more)
     soon((here.folder / "state/lockdown-watcher/notified").exists, "the agent")
     return agent
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Final
 
 from watcher.errors import UsageError, WatcherError
@@ -89,6 +92,17 @@ class Bus:
 
     def _owned(self, owner: tuple[Any, ...] | None) -> None:
         self._owner = owner[0] if owner else None
+
+    def tell(self, title: str, body: str, within_s: float) -> bool:
+        """Show one note and wait until the server has taken it; tell whether it has."""
+        answers: list[tuple[Any, ...] | None] = []
+        self.show(0, (title, escape(body, quote=False)), [], 1, answers.append)
+        end_s = time.monotonic() + within_s
+        while not answers and (left := end_s - time.monotonic()) > 0:
+            select.select([self], [], [], left)
+            for _ in self.heard():
+                pass
+        return any(answers)
 
     # --- calls
 

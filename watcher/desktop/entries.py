@@ -18,6 +18,10 @@ from watcher.sources.journal_files import Where, own_folders
 _IDENTIFIER: Final = "SYSLOG_IDENTIFIER=lockdown-watcher"
 
 
+class NotPermittedError(SourceError):
+    """This user may not read the system's journal; it says what to do."""
+
+
 class Entries:
     """Follows the events of `unit` in a journal, from where an earlier run stopped.
 
@@ -26,7 +30,7 @@ class Entries:
 
     def __init__(self, unit: str, where: Where, after: str | None) -> None:
         if not where.directory and (unseen := not_permitted(where.namespace)):
-            raise SourceError(unseen)
+            raise NotPermittedError(unseen)
         # Anybody can log our MESSAGE_ID and our fields; journald alone sets the unit.
         matches = ((f"_SYSTEMD_UNIT={unit}", _IDENTIFIER),)
         drained = (after or "").partition(" ")[0]
