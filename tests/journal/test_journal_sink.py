@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.journal.real import Journald, until
+from tests.journal.real import Journald, build, entry, until
 from tests.replay import events, kernel_record, parcels
+from watcher.desktop.entries import Entries
 from watcher.detect import Detector
 from watcher.kinds import KINDS
 from watcher.pack import load_pack
@@ -18,6 +19,7 @@ from watcher.sinks import journal as sinking
 from watcher.sinks.journal import Options, message_id, open_sink
 from watcher.sinks.sink import Retry
 from watcher.sources.journal import KERNEL
+from watcher.sources.journal_files import Where
 
 # libsystemd knows one socket only, so its folder is laid over in a mount namespace of its own.
 _SEND = """
@@ -90,3 +92,19 @@ def test_every_kind_has_its_own_message_id() -> None:
     """They are for ever: catalogues and alerts name them."""
     assert len({message_id(kind) for kind in KINDS}) == len(KINDS)
     assert message_id("lockdown.denied") == "31fe239ae7a85f858e3c18527a09dc04"
+
+
+def test_the_desktop_reads_what_it_writes(tmp_path: Path) -> None:
+    """The daemon never judges its own events again; the agent reads them, our unit's alone."""
+    event = events(1)[0]
+    own = [tuple(each.split("=", 1)) for each in sinking.fields(json.loads(event.json_line()))]
+    whole = [*own, ("LOCKDOWN_EVENT", event.json_line())]
+    units = ("user@1000.service", "lockdown-watcher.service")
+    entries = [
+        entry(at, ("_SYSTEMD_UNIT", unit), *whole)  # type: ignore[arg-type]
+        for at, unit in enumerate(units)
+    ]
+    build(tmp_path / "machine.journal", entries)
+    agent = Entries(units[1], Where(directory=str(tmp_path)), "1 ")
+    assert [each["id"] for each in agent.read()] == [event.id]
+    agent.close()

@@ -73,7 +73,7 @@ def kernel_line(here: Desk, comm: str) -> None:
 
 
 def test_from_the_kernel_to_the_bubble(
-    here: Desk, monitor: Monitor, journald: Journald, unit: Path
+    unit: Path, here: Desk, monitor: Monitor, journald: Journald
 ) -> None:
     """What the real daemon makes of a line is shown; what others log in its name is not."""
     config = here.folder / "daemon.toml"

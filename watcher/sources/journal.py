@@ -350,7 +350,9 @@ class JournalSource:
         if self._canary and is_canary(taken):
             self._canary(taken.text)
             return []
-        return [] if isinstance(taken, Record) and is_own_event(taken.fields) else [taken]
+        # Whoever names the entries it wants is the desktop, which wants these very ones.
+        own = self._given is None and isinstance(taken, Record) and is_own_event(taken.fields)
+        return [] if own else [taken]
 
     def _realtime(self) -> int:
         return int(self._reader._get_realtime())
