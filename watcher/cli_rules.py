@@ -217,7 +217,7 @@ def _is_called(rule: Rule, name: str) -> bool:
 def rules_convert(target: str, rules: tuple[str, ...], output: Output | None) -> int:
     """Convert rules into a query language of a SIEM; without any, all that run.
 
-    Exit status 1: some have no equal there, each told with the reason.
+    Exit status 1: some have no equal there, each told with the reason; 2: some are faulty.
 
     \b
     Example: lockdown-watcher rules convert --target splunk denied lifted
@@ -225,7 +225,7 @@ def rules_convert(target: str, rules: tuple[str, ...], output: Output | None) ->
     from watcher import convert
 
     to = convert.backend(target)
-    texts, wanted = _to_convert(rules)
+    texts, wanted, faults = _to_convert(rules)
     missed = 0
     for each in convert.convert(texts, wanted, to):
         if each.query is None:
@@ -236,18 +236,19 @@ def rules_convert(target: str, rules: tuple[str, ...], output: Output | None) ->
             click.echo(json.dumps(row))
         else:
             click.echo(f"# {plain(each.title)}\n{each.query}\n")
-    return int(missed > 0)
+    return UsageError.exit_status if faults else int(missed > 0)
 
 
-def _to_convert(names: tuple[str, ...]) -> tuple[list[str], frozenset[str]]:
-    """Give the texts of all files that loaded, and the ids of the rules that are meant."""
+def _to_convert(names: tuple[str, ...]) -> tuple[list[str], frozenset[str], int]:
+    """Give the texts of all files that loaded, the ids of the rules meant, the count of faults."""
     from watcher import pack
 
     loaded, expand = pack.sources()
     paths = [Path(name) for name in names if Path(name).exists()]
     texts, unread = pack.read_texts([*loaded, *paths])
     rules, faults = pack.check(texts, expand)
-    for fault in [*unread, *map(str, faults)]:
+    told = [*unread, *map(str, faults)]
+    for fault in told:
         complain(fault)
     asked = pack.read_texts(paths)[0]
     wanted = {rule["id"] for rule in rules if not names or rule["file"] in asked}
@@ -256,7 +257,8 @@ def _to_convert(names: tuple[str, ...]) -> tuple[list[str], frozenset[str]]:
         if running and not Path(name).exists():
             wanted |= {rule.id for rule in _named(running, name)}
     broken = {fault.file for fault in faults}
-    return [text for file, text in texts.items() if file not in broken], frozenset(wanted)
+    sound = [text for file, text in texts.items() if file not in broken]
+    return sound, frozenset(wanted), len(told)
 
 
 COMMANDS: Final = (rules_group,)

@@ -9,6 +9,7 @@ dependencies, of which none has another.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -93,6 +94,10 @@ def convert(texts: Iterable[str], wanted: frozenset[str], to: Any) -> Iterator[C
             yield made
 
 
+_WHILE: Final = re.compile(r"\.? \(while converting rule .*\)$")
+"""What pySigma adds, though it knows of no file here: the title is told anyway."""
+
+
 def _converted(rule: Any, to: Any) -> Converted:
     from sigma.correlations import SigmaCorrelationRule
 
@@ -102,6 +107,6 @@ def _converted(rule: Any, to: Any) -> Converted:
         # Several conditions give several queries, any of which will do (chapter "Condition").
         query = "\n".join(map(str, make(rule)))
     except Exception as error:  # noqa: BLE001 - backends of others raise what they like
-        fault = " ".join(str(error).split()) or type(error).__name__
+        fault = _WHILE.sub("", " ".join(str(error).split())) or type(error).__name__
         return Converted(str(rule.id), rule.title, None, fault)
     return Converted(str(rule.id), rule.title, query)

@@ -5,6 +5,7 @@ REFRESH=1 writes those files anew.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -49,6 +50,32 @@ def test_the_kept_conversion_is_todays(target: str) -> None:
         KEPT.mkdir(exist_ok=True)
         file.write_text(found, "utf-8")
     assert file.read_text("utf-8") == found
+
+
+def test_what_cannot_be_converted_is_told(tmp_path: Path) -> None:
+    """Status 2 for a faulty rule, 1 for one that has no equal there; the others are converted."""
+    head = "title: {0}\nid: {1}\nlevel: low\nlogsource: {{product: linux}}\n"
+    detection = "detection: {{s: {0}, condition: s}}\n"
+    ids = (f"5a1f6b0e-6c55-4d0e-8f6e-2f1f1c3b9a0{n}" for n in range(3))
+    for name, selection in (("good", "{X: a}"), ("word", "[a]"), ("bad", "{X|nosuch: a}")):
+        text = head.format(name, next(ids)) + detection.format(selection)
+        (tmp_path / f"{name}.yml").write_text(text)
+    command = [sys.executable, "-m", "watcher", "rules", "convert", "--target", "esql"]
+    done = subprocess.run(
+        [*command, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 2
+    assert [json.loads(each)["title"] for each in done.stdout.splitlines()] == ["good"]
+    assert "bad.yml" in done.stderr
+    (tmp_path / "bad.yml").unlink()
+    done = subprocess.run(
+        [*command, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "lockdown-watcher: word: cannot be said in esql:"
+        " String value expressions are not supported by the backend\n"
+    )
 
 
 def test_nothing_else_is_kept() -> None:
