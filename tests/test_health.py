@@ -18,19 +18,27 @@ import pytest
 
 from tests.outage.parts import Daemon, until
 from tests.parts import missing as missing_part
-from tests.replay import events
+from tests.replay import PACK, Replay, events, kernel_record
+from watcher.config import load
+from watcher.daemon import Daemon as WatcherDaemon
 from watcher.errors import SourceError
+from watcher.faults import Faults
+from watcher.feed import Feed
+from watcher.follow import Stop
 from watcher.health.canary import GRACE_S, Canary, CanaryVitals
 from watcher.health.figures import kept
 from watcher.health.pulse import Pulse
 from watcher.health.report import for_people, is_healthy, look
 from watcher.health.verdict import BACKLOG_S, Check, Now, checks, within_s
-from watcher.health.vitals import LogVitals, Vitals
+from watcher.health.vitals import LogVitals, Vitals, parsed
 from watcher.host import now_us
+from watcher.posture_watch import PostureWatch
+from watcher.record import Gap, Record
 from watcher.rules.prefilter import Prefilter
 from watcher.sources.journal_entry import CANARY, CANARY_ID
 from watcher.sources.kmsg import KmsgSource
-from watcher.store import Delivery, Store
+from watcher.store import Delivery, Reading, Store
+from watcher.watchdog import Watchdog
 
 NOW_US = 1_790_000_000_000_000
 WELL = Vitals(
@@ -276,3 +284,42 @@ def test_a_process_of_any_name_is_looked_at(tmp_path: Path) -> None:
         assert kept(tmp_path).pid == os.getpid()
         assert kept(tmp_path).state == "R"
     assert kept(tmp_path).pid is None
+
+
+def test_a_long_catch_up_is_told_while_it_gets_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read for minutes without an event is no reading that stands still."""
+    monkeypatch.setattr("watcher.daemon.POSITION_S", 0)
+    monkeypatch.setattr("watcher.health.pulse.TOLD_S", 0)
+    told: list[str | None] = []
+    event = os.eventfd(1)
+
+    class Slow(Replay):
+        def read(self) -> Iterator[list[Record | Gap]]:
+            for batch in super().read():
+                yield batch
+                with Reading(tmp_path) as reading:
+                    told.append(reading.vitals())
+            stop.requested = True
+
+        def fileno(self) -> int:
+            return event
+
+    source = Slow([kernel_record("x", at) for at in range(30)], 10)
+    config, pulse = load(str(empty(tmp_path))), Pulse()
+    with Stop() as stop, Store(tmp_path) as store, contextlib.closing(Faults(tmp_path)) as faults:
+        log = Feed(source, PACK, 0, None)
+        rest = faults, PostureWatch(), stop, print, lambda: (PACK, config), Watchdog(), pulse
+        WatcherDaemon(config, store, [log], *rest).run()
+    os.close(event)
+    seen = [vitals.logs["kmsg"] for text in told if (vitals := parsed(text))]
+    assert [log.lines for log in seen] == [10, 20, 30]
+    assert not any(log.caught_up for log in seen)
+
+
+def empty(folder: Path) -> Path:
+    """A configuration of defaults."""
+    file = folder / "empty.toml"
+    file.touch()
+    return file

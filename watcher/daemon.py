@@ -135,11 +135,13 @@ class Daemon:
 
     def _drain(self, feed: Feed) -> None:
         self._faults.reading(feed.name)
-        before = feed.source.lines_read
+        before, since_s = feed.source.lines_read, time.monotonic()
         for events in feed.batches():
             self._record(feed, events)
             before = self._got_on(before, feed.source.lines_read)
             self._pulse.read(feed.name, feed.source, caught_up=False)
+            if time.monotonic() - since_s > POSITION_S:  # a long past: `health` is to see it get on
+                self._save_positions(due_only=True)
             if self._stop.requested:
                 break
         else:
