@@ -235,7 +235,8 @@ def rules_convert(target: str, rules: tuple[str, ...], output: Output | None) ->
             row = {"id": each.id, "title": each.title, "target": target, "query": each.query}
             click.echo(json.dumps(row))
         else:
-            click.echo(f"# {plain(each.title)}\n{each.query}\n")
+            shown = "\n".join(map(plain, each.query.split("\n")))
+            click.echo(f"# {plain(each.title)}\n{shown}\n")
     return UsageError.exit_status if faults else int(missed > 0)
 
 

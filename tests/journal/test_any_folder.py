@@ -351,3 +351,21 @@ def test_live_and_after_a_reload(journald: Journald) -> None:
         found = [each for each in records(items(source)) if word in each.text]
         assert [each.text for each in found] == [f"{word} before", f"{word} after"]
         assert all(pack.matching(each, None) == [own] for each in found)
+
+
+def test_a_foreign_rules_words_move_no_cursor(journal: Path, tmp_path: Path) -> None:
+    """Titles and file names of rules are shown, never obeyed, by a terminal."""
+    title = '"a\\e[2Jb"'
+    (tmp_path / "r\x1b[1m.yml").write_text(
+        HEAD.replace("title: t", f"title: {title}")
+        + "logsource: {product: linux}\ndetection: {k: [Corrupted], condition: k}\n"
+    )
+    env = {"LOCKDOWN_WATCHER_CONFIG": str(tmp_path / "c.toml")}
+    (tmp_path / "c.toml").write_text(f'[rules]\nfolders = ["{tmp_path}"]\n')
+    shown = (
+        run("rules", "test", str(tmp_path), str(journal), "-o", "human").stdout
+        + run("rules", "list", "-o", "human", env=env).stdout
+        + run("rules", "check", str(tmp_path)).stdout
+    )
+    assert shown.count(b"a\\x1b[2Jb") == 2
+    assert b"\x1b" not in shown

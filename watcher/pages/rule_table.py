@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from watcher.rules import Pack, Rule
+from watcher.sinks.plain import plain
 
 Hits = Mapping[str, int]
 
@@ -19,7 +20,7 @@ def render(pack: Pack, hits: Hits | None, *, as_json: bool) -> str:
     if as_json:
         return "\n".join(json.dumps(_row(rule, hits)) for rule in pack.rules)
     rows = [("HITS", "LEVEL", "KIND", "RULE", "FILE")]
-    rows += [(_hits(r, hits), r.level, _of(r), r.title, Path(r.file).name) for r in pack.rules]
+    rows += [(_hits(r, hits), r.level, _of(r), plain(r.title), _file(r)) for r in pack.rules]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -29,6 +30,10 @@ def render(pack: Pack, hits: Hits | None, *, as_json: bool) -> str:
 
 def _hits(rule: Rule, hits: Hits | None) -> str:
     return "-" if hits is None else f"{hits.get(rule.id, 0):,}"
+
+
+def _file(rule: Rule) -> str:
+    return plain(Path(rule.file).name)
 
 
 def _of(rule: Rule) -> str:

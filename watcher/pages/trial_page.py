@@ -35,7 +35,7 @@ def render(trial: Trial, *, as_json: bool) -> Iterator[str]:
 
 def _told(each: Matches) -> Iterator[str]:
     rule = each.rule
-    yield f"{each.count:,}  {plain(rule.title)}  ({rule.level}, {Path(rule.file).name})"
+    yield f"{each.count:,}  {plain(rule.title)}  ({rule.level}, {_file(each)})"
     days = sorted(each.days.items())
     most = max(each.days.values())
     for day, count in days[-DAYS:]:
@@ -43,6 +43,10 @@ def _told(each: Matches) -> Iterator[str]:
     if len(days) > DAYS:
         yield f"    and {len(days) - DAYS:,} earlier days"
     yield from (f"    {_line(sample)}" for sample in each.samples)
+
+
+def _file(each: Matches) -> str:
+    return plain(Path(each.rule.file).name)
 
 
 def _line(sample: Sample) -> str:
@@ -53,7 +57,7 @@ def _line(sample: Sample) -> str:
 def _silent(rest: list[Matches]) -> Iterator[str]:
     for each in rest:
         if why := _why(each):
-            yield f"0  {plain(each.rule.title)}  ({Path(each.rule.file).name}): {why}"
+            yield f"0  {plain(each.rule.title)}  ({_file(each)}): {plain(why)}"
     if quiet := sum(1 for each in rest if not _why(each)):
         yield f"0  {quiet:,} {'rule' if quiet == 1 else 'rules'} that found nothing"
 
