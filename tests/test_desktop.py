@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -264,3 +267,37 @@ def test_mutes_are_bounded_kept_and_undone(tmp_path: Path) -> None:
     assert mutes.mutes(0) == []
     (tmp_path / "mutes.json").write_text('[{"text": 1}]')
     assert Mutes(tmp_path).mutes(0) == []
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `notify` as a user would."""
+    command = [sys.executable, "-m", "watcher", "notify", *arguments]
+    given = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment}
+    return subprocess.run(command, env=given, capture_output=True, text=True, check=False)
+
+
+def test_mutes_are_listed_and_undone_by_a_command(tmp_path: Path) -> None:
+    """Numbered for people, JSON Lines in a pipe; a wrong number is one line and status 1."""
+    home = {"XDG_STATE_HOME": str(tmp_path)}
+    Mutes(tmp_path / "lockdown-watcher").add_program(event("\x1b[31m"), 0)
+    shown = run("--mutes", "-o", "human", **home).stdout
+    assert shown == "  1  Blocked: \\x1b[31m tried to reach physical memory\n"
+    assert json.loads(run("--mutes", **home).stdout)["until"] is None
+    wrong = run("--unmute", "7", **home)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert run("--unmute", "all", **home).returncode == 0
+    assert run("--mutes", "-o", "human", **home).stdout == "nothing is muted\n"
+
+
+def test_outside_a_session_it_says_one_line(tmp_path: Path) -> None:
+    """No bus, a faulty configuration, options that exclude each other: no traceback."""
+    home = {"XDG_STATE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    (tmp_path / "config.toml").write_text("[desktop]\nunits = 1\n", "ascii")
+    journal = ("--journal-dir", str(tmp_path))
+    for arguments, status in (
+        (journal, 1),
+        ((*journal, "--config", str(tmp_path / "config.toml")), 2),
+    ):
+        done = run(*arguments, **home)
+        assert (done.returncode, done.stderr.count("\n")) == (status, 1), done.stderr
+    assert run(*journal, "--namespace", "x", **home).returncode == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from watcher.errors import WatcherError
+from watcher.errors import UsageError, WatcherError
 from watcher.terminal import (
     Output,
     complain,
@@ -114,9 +113,11 @@ def _tell_once(text: str) -> None:
 
 
 def _state_folder() -> Path:
-    home = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(home) if home.startswith("/") else Path("~/.local/state").expanduser()
-    return base / "lockdown-watcher"
+    from watcher.config_files import home
+
+    if folder := home("XDG_STATE_HOME", ".local/state"):
+        return folder
+    raise UsageError("this user has no home: set XDG_STATE_HOME to a folder to remember things in")
 
 
 def _read(position: Path) -> str | None:
