@@ -12,7 +12,7 @@ STORY := scan -o human -v tests/corpus/story.txt
 # What is set up is kept by the interpreter's name: another Python wants a fresh start.
 READY := $(VENV)/.ready-$(notdir $(realpath $(shell command -v $(PYTHON) 2>/dev/null)))
 
-.PHONY: run demo test lint bench fuzz lab siem agreement outage screen deb package clean
+.PHONY: run demo test lint bench fuzz lab idle siem agreement outage screen deb package clean
 
 # Where no kernel log can be read (status 3, and it said why) the story is played instead.
 # Ctrl-C reaches the watcher by itself, though shells hide it from what runs beside them (env);
@@ -51,7 +51,15 @@ fuzz: $(READY)-fuzz
 lab: $(READY)-lab
 	FULL=$(FULL) REFRESH=$(REFRESH) $(BIN)/python -m pytest tests/lab $(ARGS)
 
+<<<<<<< HEAD
 # Real receivers on loopback: Tenzir (HEC, _bulk, OTLP, syslog, Fluent Bit), rsyslog, Prometheus.
+=======
+# What the service costs in ten minutes at rest (docs/idle.md, which this writes).
+idle: $(READY)-lab
+	$(BIN)/python -m tests.lab.idle
+
+# Real receivers on loopback: Tenzir (HEC, _bulk, OTLP, syslog, Fluent Bit) and rsyslog.
+>>>>>>> a08975b (lab: the service in a whole guest under Secure Boot; what it costs at rest)
 siem: $(READY)-siem
 	$(BIN)/python -m pytest tests/sinks $(ARGS)
 

@@ -19,7 +19,7 @@ from tests.journal.real import START_US, build, line, lockdown_line
 from tests.parts import missing
 from tests.scripted import free_port
 from watcher.store import Reading
-from watcher.watchdog import MORE_S, Watchdog
+from watcher.watchdog import MORE_S, NEWS_S, Watchdog
 
 STUCK: Final = Path(__file__).parent / "stuck"
 INTERVAL_S: Final = 2.0
@@ -31,6 +31,7 @@ class Told:
 
     def __init__(self, folder: Path, config: str) -> None:
         self.folder, self.config = folder, folder / "config.toml"
+        self.interval_s = INTERVAL_S
         self.first, self.stuck = config, folder / "stuck"
         self.write(config)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -45,7 +46,7 @@ class Told:
         """Start the daemon as systemd would."""
         told = {
             "NOTIFY_SOCKET": str(self.folder / "notify"),
-            "WATCHDOG_USEC": str(int(INTERVAL_S * 1e6)),
+            "WATCHDOG_USEC": str(int(self.interval_s * 1e6)),
             "PYTHONPATH": f"{STUCK}:{ROOT}",
             "STUCK": str(self.stuck),
         }
@@ -215,8 +216,17 @@ def test_the_status_says_what_waits_for_whom(told: Told) -> None:
     sink = f'[[sink]]\nname = "siem"\nkind = "syslog"\naddress = "tcp://127.0.0.1:{free_port()}"\n'
     told.write(f"{told.first}{sink}")
     told.start()
-    told.hear_until("READY")
+    assert "events waiting: 40 for siem" in told.hear_until("READY")[-1]["STATUS"]
     assert "events waiting: 40 for siem" in told.hear()["STATUS"]
+
+
+def test_what_has_been_delivered_waits_no_more(told: Told, tmp_path: Path) -> None:
+    """Soon after the start the status is told anew, though the next beat is far away."""
+    told.write(f'{told.first}[[sink]]\nkind = "file"\npath = "{tmp_path}/events"\n')
+    told.interval_s = 600.0
+    told.start()
+    told.hear_until("READY")
+    assert told.hear(2 * NEWS_S)["STATUS"].endswith("; nothing waits")
 
 
 def test_the_end_is_told(told: Told) -> None:
@@ -256,4 +266,9 @@ def test_the_beat_is_half_of_what_systemd_waits(
     monkeypatch.setenv("WATCHDOG_PID", pid or str(os.getpid()))
     watchdog = Watchdog()
     watchdog.ready(str)
+    assert watchdog.due_s() == pytest.approx(min(due_s, NEWS_S), abs=0.2)
+    watchdog.alive(str)
+    now_s = time.monotonic() + NEWS_S
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    watchdog.alive(str)
     assert watchdog.due_s() == pytest.approx(due_s, abs=0.2)

@@ -113,7 +113,7 @@ def _hits(chosen_config: str | None) -> dict[str, int] | None:
     from watcher.store import Reading
 
     try:
-        with Reading(service.state_folder(config.load(chosen_config))) as reading:
+        with Reading(service.kept_folder(config.load(chosen_config))) as reading:
             return reading.hits()
     except WatcherError:  # nobody ran the daemon here, or it is not this user's to read
         return None

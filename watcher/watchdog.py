@@ -54,6 +54,7 @@ class Watchdog:
         if not self._is_ready:
             self._is_ready = True
             self._due_s = time.monotonic() + self._beat_s
+            self.news()  # what the start has read is not with the sinks yet
         self._tell("READY=1", status)
 
     def reloading(self) -> None:

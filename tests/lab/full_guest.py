@@ -39,10 +39,11 @@ class FullGuest:
     """A guest that is up, as a context manager: booted on entry, gone with its disk's copy on exit.
 
     `files` (name to file) are in the guest's FILES. `work` is an existing folder for this guest
-    alone. Every method raises GuestFailed where the guest is too slow or dies.
+    alone; no boot lasts longer than `life_s` seconds. Every method raises GuestFailed where the
+    guest is too slow or dies.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- a machine has that many parts
         self,
         kernel: Kernel,
         work: Path,
@@ -50,11 +51,12 @@ class FullGuest:
         secure_boot: bool = False,
         append: str = "",
         files: Mapping[str, Path] | None = None,
+        life_s: float = _LIFE_S,
     ) -> None:
         self._vmlinuz = signed(kernel) if secure_boot else kernel.vmlinuz
         self._initrd = full_image.initrd(kernel, work / "initrd")
         self._secure_boot = secure_boot
-        self._append = append
+        self._append, self._life_s = append, life_s
         self._work = work
         self._drives = [work / "disk", _handed(files or {}, work / "files.tar")]
         self._running = contextlib.ExitStack()  # holds the boot that is up, if one is
@@ -90,9 +92,12 @@ class FullGuest:
             raise GuestFailed(f"{command}: {answer}")
         return answer.stdout
 
-    def wait_until(self, command: str, timeout_s: float = 30) -> str:
-        """Run a command again and again until it succeeds; give what it then prints."""
-        loop = f"until {command}; do sleep 0.05; done"
+    def wait_until(self, command: str, timeout_s: float = 30, every_s: float = 0.05) -> str:
+        """Run a command again and again until it succeeds; give what it then prints.
+
+        The guest has one CPU: what asks systemd or the journal is not to ask all the time.
+        """
+        loop = f"until {command}; do sleep {every_s}; done"
         return self.sure(f"timeout {timeout_s} sh -c {shlex.quote(loop)}", timeout_s + 5)
 
     def wait_for_line(self, file: str, pattern: str, timeout_s: float = 30) -> str:
@@ -120,7 +125,7 @@ class FullGuest:
             drives=self._drives,
             memory_mb=1024,
             work=self._work,
-            deadline_s=_LIFE_S,
+            deadline_s=self._life_s,
         )
         self._guest = self._running.enter_context(guest)
         self._answer(_BOOT_S)  # this one comes unasked: the guest is up

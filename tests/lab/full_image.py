@@ -24,6 +24,7 @@ PACKAGES: Final = (
     "systemd", "systemd-sysv", "dbus", "kmod", "python3",
     "python3-systemd",  # systemd-python, as Debian compiles it against its own libsystemd
     "python3-venv",
+    "rsyslog", "fail2ban",  # what the service's cost at rest is set beside; masked until then
 )  # fmt: skip
 SUITE: Final = "bookworm"
 PYTHON: Final = "3.11"
@@ -38,7 +39,10 @@ _HERE: Final = Path(__file__).parent
 _AGENT: Final = _HERE / "full_agent.py"
 
 # No logins: ttyS0 is the agent's. No timers: nothing runs but what a test has started.
-_MASKED: Final = ("getty.target", "timers.target", "e2scrub_reap.service")
+_MASKED: Final = (
+    "getty.target", "timers.target", "e2scrub_reap.service",
+    "rsyslog.service", "syslog.socket", "fail2ban.service",
+)  # fmt: skip
 _UNIT: Final = """\
 [Unit]
 Description=The lab's hand in this guest
