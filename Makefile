@@ -51,15 +51,11 @@ fuzz: $(READY)-fuzz
 lab: $(READY)-lab
 	FULL=$(FULL) REFRESH=$(REFRESH) $(BIN)/python -m pytest tests/lab $(ARGS)
 
-<<<<<<< HEAD
-# Real receivers on loopback: Tenzir (HEC, _bulk, OTLP, syslog, Fluent Bit), rsyslog, Prometheus.
-=======
 # What the service costs in ten minutes at rest (docs/idle.md, which this writes).
 idle: $(READY)-lab
 	$(BIN)/python -m tests.lab.idle
 
-# Real receivers on loopback: Tenzir (HEC, _bulk, OTLP, syslog, Fluent Bit) and rsyslog.
->>>>>>> a08975b (lab: the service in a whole guest under Secure Boot; what it costs at rest)
+# Real receivers on loopback: Tenzir (HEC, _bulk, OTLP, syslog, Fluent Bit), rsyslog, Prometheus.
 siem: $(READY)-siem
 	$(BIN)/python -m pytest tests/sinks $(ARGS)
 

@@ -45,6 +45,7 @@ after = {unit: look(unit) for unit in units}
 print(json.dumps({unit: [before[unit], after[unit]] for unit in units}))
 """
 
+CONFIG: Final = '[[sink]]\nkind = "journal"\n[health]\ncanary_s = 0\n'
 JAIL: Final = "[DEFAULT]\nbackend = systemd\n"
 """Debian's default, the sshd jail, in a guest that has no auth.log."""
 
@@ -59,8 +60,8 @@ Written by `make idle` on {date}, from commit `{commit}`.
 
 {table}
 A wake-up is a voluntary context switch of any of its threads; CPU time is the control group's; Pss
-counts a page that processes share by each one's part. lockdown-watcher has the configuration as
-shipped, but for the canary of `[health]`, which is off; fail2ban {fail2ban} has Debian's one jail
+counts a page that processes share by each one's part. lockdown-watcher delivers to the journal, as
+shipped, with the canary of `[health]` off; fail2ban {fail2ban} has Debian's one jail
 (sshd, from the journal), rsyslog {rsyslog} what Debian configures.
 
 What wakes lockdown-watcher: twice in `WatchdogSec=2min` it tells systemd that it is alive, and
@@ -72,9 +73,9 @@ def main() -> None:
     """Measure and write the page."""
     debian = kernel("bookworm-6.1")
     with scratch() as work:
-        for name, text in (("count.py", COUNT), ("jail.local", JAIL)):
+        for name, text in (("count.py", COUNT), ("jail.local", JAIL), ("config.toml", CONFIG)):
             (work / name).write_text(text)
-        files = {name: work / name for name in ("count.py", "jail.local")}
+        files = {name: work / name for name in ("count.py", "jail.local", "config.toml")}
         life_s = MINUTES * 60 + 900
         with FullGuest(debian, work, secure_boot=True, files=files, life_s=life_s) as guest:
             PAGE.write_text(_page(debian, guest), encoding="utf-8")
@@ -103,7 +104,7 @@ def _page(debian: Kernel, guest: FullGuest) -> str:
 
 
 def _start(guest: FullGuest) -> None:
-    guest.sure("lockdown-watcher units install")
+    guest.sure(f"lockdown-watcher units install && cp {FILES}/config.toml /etc/lockdown-watcher/")
     guest.sure("rm /etc/systemd/system/rsyslog.service /etc/systemd/system/fail2ban.service")
     guest.sure(f"cp {FILES}/jail.local /etc/fail2ban/ && systemctl daemon-reload")
     for unit in UNITS:
