@@ -81,7 +81,8 @@ RECORDS = st.dictionaries(NAMES, TEXTS, max_size=4)
 RULE: RuleData = {
     "id": "", "title": "", "level": "low", "file": "", "status": "", "description": "", "tags": [],
     "condition": [], "kind": None, "notify": False, "extract": None, "match": [], "ignore": [],
-    "entries": ["kernel", "process"], "never": None, "writers": None,
+    "entries": ["kernel", "process"], "never": None, "writers": None, "silent": False,
+    "correlation": None,
 }  # fmt: skip
 
 

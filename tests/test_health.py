@@ -310,7 +310,7 @@ def test_a_long_catch_up_is_told_while_it_gets_on(
     config, pulse = load(str(empty(tmp_path))), Pulse()
     with Stop() as stop, Store(tmp_path) as store, contextlib.closing(Faults(tmp_path)) as faults:
         log = Feed(source, PACK, 0, None)
-        rest = faults, PostureWatch(), stop, print, lambda: (PACK, config), Watchdog(), pulse
+        rest = faults, PostureWatch(), stop, print, lambda: (PACK, config), Watchdog(), pulse, dict
         WatcherDaemon(config, store, [log], *rest).run()
     os.close(event)
     seen = [vitals.logs["kmsg"] for text in told if (vitals := parsed(text))]

@@ -219,7 +219,7 @@ def test_extract_captures() -> None:
         (HEAD + PLAIN + "watcher: {extract: 'x', examples: {match: [x]}}\n", "needs a group", None),
         (HEAD + "detection: {s: {M: 1}, condition: s or or y}\n", "from 'y' on", 5),
         (HEAD.replace("id: ", "id: 5 #") + PLAIN, "must be a UUID in text, not 5", 2),
-        (CORRELATION, "correlation", None),
+        (CORRELATION, "needs an id", None),
         ("title: a\ntitle: b\n", "title", 1),
         (ALIASES, "", None),
     ],

@@ -81,12 +81,16 @@ def convert(texts: Iterable[str], wanted: frozenset[str], to: Any) -> Iterator[C
     are written: they are what the journal calls them, or what the rule's own log does.
     """
     from sigma.collection import SigmaCollection
+    from sigma.correlations import SigmaCorrelationRule
 
     read = [
         SigmaCollection.from_yaml(text, collect_filters=True, resolve_references=False)
         for text in texts
     ]
     rules = {str(rule.id): rule for each in read for rule in each.rules}
+    for rule in rules.values():
+        if isinstance(rule, SigmaCorrelationRule):
+            rule.generate = True  # what it counts is converted too, if it is wanted
     filters = [each for collection in read for each in collection.filters]
     for rule in SigmaCollection([*rules.values(), *filters]).rules:
         made = _converted(rule, to)
@@ -96,12 +100,15 @@ def convert(texts: Iterable[str], wanted: frozenset[str], to: Any) -> Iterator[C
 
 _WHILE: Final = re.compile(r"\.? \(while converting rule .*\)$")
 """What pySigma adds, though it knows of no file here: the title is told anyway."""
+_NEW: Final = "watcher.new_after asks what was there before, which no query can"
 
 
 def _converted(rule: Any, to: Any) -> Converted:
     from sigma.correlations import SigmaCorrelationRule
 
     of_correlation = isinstance(rule, SigmaCorrelationRule)
+    if "new_after" in rule.custom_attributes.get("watcher", {}):
+        return Converted(str(rule.id), rule.title, None, _NEW)
     try:
         make = to.convert_correlation_rule if of_correlation else to.convert_rule
         # Several conditions give several queries, any of which will do (chapter "Condition").

@@ -50,7 +50,10 @@ class _UnrecordedError(Exception):
 
 
 class Daemon:
-    """Runs until `stop` is requested. `reread` is called on SIGHUP: rules and configuration."""
+    """Runs until `stop` is requested. `reread` is called on SIGHUP: rules and configuration.
+
+    `memory` gives what changed of what correlations remember, to be committed with the next events.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 - everything meets here
         self,
@@ -64,12 +67,13 @@ class Daemon:
         reread: Callable[[], tuple[Pack, Config]],
         watchdog: Watchdog,
         pulse: Pulse,
+        memory: Callable[[], dict[str, str | None]],
     ) -> None:
         self._config, self._store = config, store
         self._logs, self._faults, self._posture = logs, faults, posture
         self._stop, self._say, self._reread = stop, say, reread
         self._watchdog, self._status = watchdog, StatusLine(store, posture)
-        self._pulse = pulse
+        self._pulse, self._memory = pulse, memory
         self._forwarders = [self._forwarder(options) for options in config.sinks]
         self._unsaved: dict[str, str] = {}
         self._saved_s = self._pruned_s = time.monotonic()
@@ -195,10 +199,10 @@ class Daemon:
 
     def _commit(self, events: Sequence[Event], states: dict[str, str]) -> int:
         """Commit, and while that cannot be (a full disk), try again; reading waits meanwhile."""
-        said, vitals = False, self._pulse.told()
+        said, vitals, memory = False, self._pulse.told(), self._memory()
         while True:
             try:
-                new = self._store.commit(events, states, now_us(), vitals)
+                new = self._store.commit(events, states, now_us(), vitals, memory)
             except sqlite3.OperationalError as error:
                 if not said:
                     self._trouble(f"the store cannot be written, reading waits: {error}")

@@ -6,8 +6,10 @@ import re
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Final
 
+from watcher import hits
 from watcher.event import (
     Event,
     GapBounds,
@@ -24,6 +26,8 @@ from watcher.gaps import GapMerger, told
 from watcher.kinds import Kind, Severity, gravest
 from watcher.lockdown import Finding, recognise
 from watcher.record import Gap, Host, Place, Record, Trust
+from watcher.rules.correlation import Correlator, Match
+from watcher.rules.event_fields import CAPTURED, is_path, value
 from watcher.rules.rule import Pack, Rule
 
 NAMESPACE: Final = uuid.UUID("5c0f9bd4-6a5b-5f0e-9c43-0f5f0a4c7a11")
@@ -40,8 +44,14 @@ Ordinals = list[tuple[str, str, str, int]]
 class Detector:
     """Turns records of one source into events; remembers what it needs to number equal lines."""
 
-    def __init__(self, pack: Pack, ordinals: Ordinals | None = None) -> None:
-        self._pack = pack
+    def __init__(
+        self,
+        pack: Pack,
+        ordinals: Ordinals | None = None,
+        correlator: Correlator | None = None,
+    ) -> None:
+        self._correlator = correlator or Correlator()
+        self.use(pack)
         self._gaps = GapMerger()
         self._ordinals = _Ordinals(ordinals or [])
 
@@ -53,6 +63,7 @@ class Detector:
     def use(self, pack: Pack) -> None:
         """Go on with other rules."""
         self._pack = pack
+        self._correlator.use(pack.rules)
 
     def ordinals(self) -> Ordinals:
         """Give the numbers of the newest lines, for a Detector that goes on from here."""
@@ -76,7 +87,32 @@ class Detector:
         rules = self._pack.matching(record, found.kind if found else None)
         if rules or (found and found.kind in _NEVER_DROPPED):
             ordinal = self._ordinals.next(_line_key(record))
-            yield _event(record, found or _rule_match(rules[0]), rules, ordinal)
+            told = [rule for rule in rules if not rule.silent]
+            shown = bool(told or (found and found.kind in _NEVER_DROPPED))
+            what = found or _rule_match((told or rules)[0])
+            event = _event(record, what, told if shown else rules, ordinal)
+            if shown:
+                yield event
+            yield from self._correlated(record, event, rules)
+
+    def _correlated(self, record: Record, event: Event, rules: list[Rule]) -> Iterator[Event]:
+        match = Match(
+            id=event.id,
+            rules=[rule.id for rule in rules],
+            time_us=record.monotonic_us if record.time_us is None else record.time_us,
+            field=partial(_field, record, event, rules),
+            trust=record.trust,
+        )
+        for found in self._correlator.take(match):
+            yield hits.told(found, record)
+
+
+def _field(record: Record, event: Event, rules: list[Rule], name: str) -> str | None:
+    """Give what a correlation may count by: a field of the event, or else of the journal."""
+    if name.startswith(CAPTURED):
+        captured = _captured(record, rules)
+        return captured.get(name.removeprefix(CAPTURED))
+    return value(event, name) if is_path(name) else record.fields.get(name)
 
 
 _NEVER_DROPPED: Final[dict[Kind, Severity]] = {
@@ -194,13 +230,17 @@ def _event(record: Record, found: Finding, rules: list[Rule], ordinal: int) -> E
         process=Process(comm=found.comm, pid=found.pid),
         secure_boot=SecureBoot(state=found.secure_boot) if found.secure_boot else None,
         module=Module(name=found.module) if found.module else None,
-        fields={k: v for rule in rules for k, v in rule.captured(record.text).items()},
+        fields=_captured(record, rules),
         advice=found.advice,
         host=_host(record.host),
         origin=_origin(record.place, record.trust, record.monotonic_us),
         rules=tuple(MatchedRule(id=r.id, title=r.title, level=r.level, tags=r.tags) for r in rules),
         warnings=(*found.warnings, *record.warnings),
     )
+
+
+def _captured(record: Record, rules: list[Rule]) -> dict[str, str]:
+    return {k: v for rule in rules for k, v in rule.captured(record.text).items()}
 
 
 def _severity(found: Finding, rules: list[Rule]) -> Severity:

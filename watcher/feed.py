@@ -18,6 +18,7 @@ from watcher.flood import Flood
 from watcher.follow import HELD_S, QUIET_S
 from watcher.record import Gap, Record
 from watcher.rules import Pack
+from watcher.rules.correlation import Correlator
 from watcher.rules.prefilter import Prefilter
 
 FLOOD_S: Final = 60.0
@@ -81,7 +82,8 @@ class Log(Protocol):
 class Feed:
     """Carries one source through rules and flood control; `name` is what its state is kept under.
 
-    `complete`: the log is a file that nobody writes to any more.
+    `complete`: the log is a file that nobody writes to any more. `correlator` is the same for
+    all logs, since they may tell of the same line; it keeps its own state.
     """
 
     def __init__(  # noqa: PLR0913 - what a log is, what is done with it, how far it was
@@ -93,12 +95,13 @@ class Feed:
         *,
         name: str | None = None,
         complete: bool = False,
+        correlator: Correlator | None = None,
     ) -> None:
         known = opened(state)
         self.source, self.name = source, name or source.name
         self._complete = complete
         self._saved = 0, bool(known.get("complete"))
-        self._detector = Detector(pack, known.get("ordinals"))
+        self._detector = Detector(pack, known.get("ordinals"), correlator)
         self._flood = Flood(per_minute, known.get("flood"))
         self._state = state
         self._gap_s = self._folded_s = time.monotonic()

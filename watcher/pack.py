@@ -128,10 +128,13 @@ def check(texts: Texts, expand: Expand | None = None) -> tuple[list[RuleData], l
     from watcher.rules.examples import faults as missed
     from watcher.rules.faults import Fault
     from watcher.rules.parse import parse
+    from watcher.rules.sequences import misses
 
     with _quiet():
         rules, faults = parse(texts, expand or {})
-    faults += [Fault(r["file"], text) for r in rules for text in missed(compile_rule(r))]
+    plain = [rule for rule in rules if not rule["correlation"]]
+    faults += [Fault(r["file"], text) for r in plain for text in missed(compile_rule(r))]
+    faults += [Fault(file, text) for file, text in misses(rules)]
     by_id = {rule["id"]: rule for rule in rules}
     return [rule for rule in by_id.values() if rule["status"] != "deprecated"], faults
 

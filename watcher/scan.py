@@ -16,6 +16,7 @@ from watcher.host import now_us
 from watcher.kinds import SEVERITIES, Severity
 from watcher.record import Gap, Record
 from watcher.rules import Pack
+from watcher.rules.correlation import Correlator
 
 
 class Past(Protocol):
@@ -64,11 +65,14 @@ def scan(extent: Extent, pack: Pack, write: Callable[[Event], None], tally: Tall
     """Write the events of all that `extent` names; what cannot be read goes into the tally.
 
     Every source has its own count of equal lines, so the same file twice gives the same ids.
+    Correlations see all of them together.
     """
+    correlator = Correlator()
     with Progress(tally) as progress:
         for open_source in sources(extent, pack):
             try:
-                _pass(open_source(), Detector(pack), write, tally, progress)
+                detector = Detector(pack, correlator=correlator)
+                _pass(open_source(), detector, write, tally, progress)
             except SourceError as error:
                 tally.failures.append(str(error))
 

@@ -16,7 +16,7 @@ from watcher.detect import gap_event
 from watcher.errors import SourceError
 from watcher.event import Event
 from watcher.faults import Faults
-from watcher.feed import Feed, Log, opened
+from watcher.feed import Feed, Log, Source, opened
 from watcher.fleet import NAME, Fleet, removed
 from watcher.follow import Stop
 from watcher.health.canary import Canary
@@ -26,6 +26,7 @@ from watcher.pack import load_pack
 from watcher.posture_watch import PostureWatch
 from watcher.record import Gap, Place
 from watcher.rules import Pack
+from watcher.rules.correlation import Correlator
 from watcher.sources.journal_header import Header
 from watcher.store import FILE, Store
 from watcher.watchdog import Watchdog
@@ -83,9 +84,11 @@ def serve(load: Callable[[], Config], say: Say) -> None:
             logs, why = opening.opened()
             pulse.follows(logs, opening.canary, opening.journal_shows_kernel)
             say(f"{why}; {len(config.sinks)} sinks; the store is {store.path}")
-            posture = PostureWatch()
+            posture, memory = PostureWatch(), opening.correlator.changes
             pulse.open(config.metrics.listen, folder, say)
-            Daemon(config, store, logs, faults, posture, stop, say, reread, watchdog, pulse).run()
+            Daemon(
+                config, store, logs, faults, posture, stop, say, reread, watchdog, pulse, memory
+            ).run()
 
 
 def _begun_anew(store: Store) -> str | None:
@@ -123,6 +126,7 @@ class Logs:
         since_us: int | None = None,
     ) -> None:
         self._store, self._faults = store, faults
+        self.correlator = Correlator(store.memory())
         self._limit = config.store.flood_per_minute
         source = config.source
         every_s = config.health.canary_s
@@ -155,7 +159,7 @@ class Logs:
         sources, why = choose.followed(
             self._wish, self._pack, places, recover=bool(self._store.set_aside)
         )
-        feeds = [Feed(each, self._pack, self._limit, states[each.name]) for each in sources]
+        feeds = [self._feed(each, states[each.name]) for each in sources]
         return list(feeds), why
 
     def _files(self, given_up: set[str]) -> tuple[list[Log], str]:
@@ -180,7 +184,10 @@ class Logs:
                 raise
             said.append(str(error))
             return []
-        return [Feed(source, self._pack, self._limit, state)]
+        return [self._feed(source, state)]
+
+    def _feed(self, source: Source, state: str | None) -> Feed:
+        return Feed(source, self._pack, self._limit, state, correlator=self.correlator)
 
     def _forget(self, gone: Mapping[str, bool]) -> list[Event]:
         """Forget the logs of files that were removed, and tell of those not read to the end.
@@ -201,4 +208,12 @@ class Logs:
         self._faults.reading(name)
         state = self._store.position(name)
         source = choose.followed_file(pack, file, opened(state).get("at"), self._since_us)
-        return Feed(source, pack, self._limit, state, name=name, complete=head.archived)
+        return Feed(
+            source,
+            pack,
+            self._limit,
+            state,
+            name=name,
+            complete=head.archived,
+            correlator=self.correlator,
+        )

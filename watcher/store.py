@@ -21,14 +21,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
-from watcher import totals
+from watcher import memory, totals
 from watcher.errors import StoreError
 from watcher.event import Event
 from watcher.kinds import SEVERITIES
+from watcher.store_file import locked, set_aside
 from watcher.totals import Total
 
 FILE: Final = "events.sqlite3"
-VERSION: Final = 3
+VERSION: Final = 4
 BUSY_S: Final = 1.0
 """How long one thread waits for another's commit; a commit takes milliseconds."""
 
@@ -63,8 +64,16 @@ CREATE TABLE vitals (one INTEGER PRIMARY KEY CHECK (one = 1), told TEXT NOT NULL
 _FOLDS: Final = """
 CREATE TABLE folds (sink TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
-_MIGRATIONS: Final[Mapping[int, str]] = {1: totals.SCHEMA + _VITALS, 2: _FOLDS}
+_WHOLE: Final = _SCHEMA + totals.SCHEMA + _VITALS + _FOLDS + memory.SCHEMA
+_MIGRATIONS: Final[Mapping[int, str]] = {
+    1: totals.SCHEMA + _VITALS,
+    2: _FOLDS,
+    3: memory.SCHEMA,
+}
 """From a version to the next, by the older one."""
+
+
+_NOTHING: Final[Mapping[str, str | None]] = {}
 
 
 class Store:
@@ -72,7 +81,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        self._lock = _locked(folder)
+        self._lock = locked(folder)
         self.set_aside: str | None = None
         try:
             self._db = self._opened()
@@ -88,7 +97,7 @@ class Store:
         except sqlite3.OperationalError as error:  # no room, no right
             raise StoreError(f"{self.path}: {error}") from error
         except sqlite3.DatabaseError:  # damage, or no database at all
-            self.set_aside = _set_aside(self.path)
+            self.set_aside = set_aside(self.path)
             return _checked(self.path)
 
     def __enter__(self) -> Self:
@@ -110,10 +119,12 @@ class Store:
         positions: Mapping[str, str],
         now_us: int,
         vitals: str | None = None,
+        remembered: Mapping[str, str | None] = _NOTHING,
     ) -> int:
         """Record events and positions together; give how many events were not there yet.
 
-        `vitals` is what the daemon has to tell of itself, for `health` and `metrics`.
+        `vitals` is what the daemon has to tell of itself, for `health` and `metrics`;
+        `remembered` what changed of what correlations remember, None of what they forgot.
         Raises sqlite3.OperationalError where it cannot be written now (a full disk): then
         nothing of it was recorded, and the same call may be made again.
         """
@@ -126,7 +137,12 @@ class Store:
             )
             if vitals is not None:
                 self._db.execute("INSERT OR REPLACE INTO vitals VALUES (1, ?)", (vitals,))
+            memory.keep(self._db, remembered)
         return new
+
+    def memory(self) -> list[tuple[str, str]]:
+        """Give all that correlations remember, the newest last, as `commit` was told."""
+        return memory.kept(self._db)
 
     def _insert(self, events: Sequence[Event], now_us: int, carried: int = 0) -> int:
         """Record and count those of `events` that are not there yet; give how many."""
@@ -465,35 +481,6 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")
     while version < VERSION:
-        step = _MIGRATIONS[version] if version else _SCHEMA + totals.SCHEMA + _VITALS + _FOLDS
+        step = _MIGRATIONS[version] if version else _WHOLE
         version = version + 1 if version else VERSION
         db.executescript(f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {version}; COMMIT")
-
-
-def _set_aside(path: Path) -> str:
-    """Move a damaged file out of the way, its log with it; give where it went."""
-    number = 1
-    while (target := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    for suffix in ("-wal", "-shm", ""):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
-    return str(target)
-
-
-def _locked(folder: Path) -> int:
-    """Make sure that no other daemon writes here; the lock goes with the process."""
-    try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot keep a store here: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        other = os.pread(lock, 20, 0).decode(errors="replace").strip()
-        os.close(lock)
-        raise StoreError(f"{folder}: another daemon (pid {other}) keeps its store here") from None
-    # In place and always as long: on a full disk a new block is not to be had.
-    os.pwrite(lock, f"{os.getpid():<20}\n".encode(), 0)
-    return lock

@@ -16,10 +16,12 @@ from typing import Final
 import pytest
 
 from tests.parts import asked, missing
+from tests.replay import PACK
 from watcher.convert import PACKAGES, TARGETS
 
 ROOT: Final = Path(__file__).parents[2]
 KEPT: Final = ROOT / "docs/converted"
+COUNTING: Final = [rule.title for rule in PACK.rules if rule.correlation]
 
 
 def converted(target: str) -> str:
@@ -32,19 +34,23 @@ def converted(target: str) -> str:
     )  # fmt: skip
     if done.returncode == 2 and "no converter" in done.stderr:
         missing(done.stderr.strip())
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 1  # not every system can correlate
+    left = [line.removeprefix("lockdown-watcher: ") for line in done.stderr.splitlines()]
+    assert all(any(title in line for title in COUNTING) for line in left), left
     tried = TARGETS[target]
     by = f"{tried.package} {tried.version}"
     return f"# lockdown-watcher {' '.join(command)}\n# by {by}; make agreement REFRESH=1\n\n" + (
-        done.stdout.rstrip("\n") + "\n"
+        done.stdout.rstrip("\n") + "\n\n" + "".join(f"# not converted: {line}\n" for line in left)
     )
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_kept_conversion_is_todays(target: str) -> None:
-    """Every rule of the pack has its query in every language, and it is the one that is kept."""
+    """Every rule has its query in every language, and it is the one that is kept; every
+    correlation has one or is said to have none."""
     found = converted(target)
-    assert found.count("\n\n# ") == len(list((ROOT / "rules").glob("*.yml")))
+    queries = found.count("\n\n# ") - ("# not converted: " in found)
+    assert queries + found.count("# not converted: ") == len(PACK.rules)
     file = KEPT / f"{target}.txt"
     if asked("REFRESH"):
         KEPT.mkdir(exist_ok=True)

@@ -37,7 +37,10 @@ def _file(rule: Rule) -> str:
 
 
 def _of(rule: Rule) -> str:
-    return rule.kind or ("nothing here" if rule.never else "any line")
+    if rule.correlation:
+        return rule.correlation["type"]
+    seen = "only counted" if rule.silent else "any line"
+    return rule.kind or ("nothing here" if rule.never else seen)
 
 
 def _row(rule: Rule, hits: Hits | None) -> dict[str, object]:
@@ -46,6 +49,8 @@ def _row(rule: Rule, hits: Hits | None) -> dict[str, object]:
         "title": rule.title,
         "level": rule.level,
         "kind": rule.kind,
+        "correlation": rule.correlation["type"] if rule.correlation else None,
+        "silent": rule.silent,
         "notify": rule.notify,
         "status": rule.status,
         "file": rule.file,

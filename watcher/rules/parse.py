@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Mapping
 from functools import reduce
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -29,6 +29,13 @@ from watcher.kinds import SEVERITIES, Kind, Severity
 from watcher.rules import possible
 from watcher.rules.faults import Fault, documents, line_of, line_of_key, one_line
 from watcher.rules.items import ERRORS, item_faults
+from watcher.rules.parse_correlation import (
+    CorrelationKey,
+    Line,
+    References,
+    circles,
+    correlation,
+)
 from watcher.rules.pipeline import for_journal
 from watcher.rules.rule import Example, RuleData, compile_rule
 from watcher.rules.tree import Expand, UnsupportedError, tree
@@ -42,8 +49,8 @@ _DEEPEST: Final = 64
 
 class _Examples(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-    match: list[str | dict[str, str | int]] = []
-    ignore: list[str | dict[str, str | int]] = []
+    match: list[Line] = []
+    ignore: list[Line] = []
 
 
 class _WatcherKey(BaseModel):
@@ -67,14 +74,17 @@ def parse(
     faults: list[Fault] = []
     parsed = {name: _documents(name, text, faults) for name, text in texts.items()}
     filters = [doc for docs in parsed.values() for doc in docs if isinstance(doc, SigmaFilter)]
+    around = filters, expand or {}, References(parsed)
     rules: list[RuleData] = []
     for name, made in parsed.items():
         own: list[RuleData] = []
         for doc in made:
             if not isinstance(doc, SigmaFilter):
-                own += _rule(name, doc, (filters, expand or {}), texts[name], faults)
+                own += _rule(name, doc, around, texts[name], faults)
         faults += [Fault(name, f"two rules of the id {twice}") for twice in _twice(own)]
         rules += own
+    for each in circles({rule["id"]: rule for rule in rules}.values()):
+        faults.append(Fault(each["file"], f"{each['title']}: the correlation counts its own hits"))
     return rules, faults
 
 
@@ -180,24 +190,26 @@ def _mapping(doc: object) -> dict[str, Any]:
     return doc
 
 
-Around = tuple[list[SigmaFilter], Expand]
-"""What else makes a rule: the filter documents, and what placeholders stand for."""
+Around = tuple[list[SigmaFilter], Expand, References]
+"""What else makes a rule: filter documents, what placeholders stand for, the other rules."""
 
 
 def _rule(name: str, doc: Any, around: Around, text: str, faults: list[Fault]) -> list[RuleData]:
-    filters, expand = around
+    filters, expand, refer = around
     try:
         if isinstance(doc, SigmaCorrelationRule):
-            raise UnsupportedError("correlation rules are not supported")
-        filtered: SigmaRule = reduce(lambda r, f: f.apply_on_rule(r), filters, doc)
-        data = _data(name, filtered, expand)
+            data = _correlation(name, doc, refer)
+        else:
+            filtered: SigmaRule = reduce(lambda r, f: f.apply_on_rule(r), filters, doc)
+            data = _data(name, filtered, expand, refer)
         _ = compile_rule(data).matches  # for its faults: a pattern that re2 refuses
     except ValidationError as error:
         faults += [
             Fault(name, _key_fault(each), line_of(text, each["loc"])) for each in error.errors()
         ]
     except ERRORS as error:
-        line = _line_of_part(text, error) or line_of_key(text, "condition")
+        key = "correlation" if isinstance(doc, SigmaCorrelationRule) else "condition"
+        line = _line_of_part(text, error) or line_of_key(text, key)
         faults.append(Fault(name, one_line(error), line))
     except RecursionError:
         faults.append(Fault(name, "nested too deeply"))
@@ -206,24 +218,18 @@ def _rule(name: str, doc: Any, around: Around, text: str, faults: list[Fault]) -
     return []
 
 
-def _data(name: str, doc: SigmaRule, expand: Expand) -> RuleData:
+def _data(name: str, doc: SigmaRule, expand: Expand, refer: References) -> RuleData:
     key = _WatcherKey.model_validate(doc.custom_attributes.get("watcher", {}))
     if "watcher" in doc.custom_attributes and not key.examples.match:
         raise UnsupportedError("a rule with the key watcher needs watcher.examples.match")
-    if doc.id is None:
-        raise UnsupportedError("a rule needs an id (a UUID), which its events carry")
     if key.extract and "(?P<" not in key.extract:
         raise UnsupportedError("'extract' captures nothing: it needs a group (?P<name>...)")
+    # What is bound to the catalogue speaks for itself, whatever else counts it.
+    silent = refer.silent(str(doc.id)) and key.kind is None
     for_journal(doc)
     condition = tree(doc.detection.parsed_condition, expand)
     return RuleData(
-        id=str(doc.id),
-        title=doc.title,
-        level=_level(doc),
-        file=name,
-        status=doc.status.name.lower() if doc.status else "",
-        description=" ".join((doc.description or "").split()),
-        tags=[str(tag) for tag in doc.tags],
+        **_head(name, doc, silent=silent),
         condition=condition,
         kind=key.kind,
         notify=key.notify,
@@ -233,6 +239,7 @@ def _data(name: str, doc: SigmaRule, expand: Expand) -> RuleData:
         entries=[] if key.kind else sorted(possible.kinds(condition)),
         never=_never(doc, condition),
         writers=_writers(condition),
+        correlation=None,
     )
 
 
@@ -247,14 +254,63 @@ def _never(doc: SigmaRule, condition: list[Any]) -> str | None:
     return possible.never(condition)
 
 
-def _level(doc: SigmaRule) -> Severity:
+def _correlation(name: str, doc: SigmaCorrelationRule, refer: References) -> RuleData:
+    key = CorrelationKey.model_validate(doc.custom_attributes.get("watcher", {}))
+    if "watcher" in doc.custom_attributes and not key.examples.match:
+        raise UnsupportedError("a correlation with the key watcher needs watcher.examples.match")
+    return RuleData(
+        **_head(name, doc, silent=refer.silent(str(doc.id))),
+        condition=["or", []],
+        kind=None,
+        notify=key.notify,
+        extract=None,
+        match=[_plain(each) for each in key.examples.match],
+        ignore=[_plain(each) for each in key.examples.ignore],
+        entries=[],
+        never=None,
+        writers=None,
+        correlation=correlation(name, doc, key, refer),
+    )
+
+
+class _Head(TypedDict):
+    """What every rule has."""
+
+    id: str
+    title: str
+    level: Severity
+    file: str
+    status: str
+    description: str
+    tags: list[str]
+    silent: bool
+
+
+def _head(name: str, doc: SigmaRule | SigmaCorrelationRule, *, silent: bool) -> _Head:
+    if doc.id is None:
+        raise UnsupportedError("a rule needs an id (a UUID), which its events carry")
+    return _Head(
+        id=str(doc.id),
+        title=doc.title,
+        level=_level(doc, silent=silent),
+        file=name,
+        status=doc.status.name.lower() if doc.status else "",
+        description=" ".join((doc.description or "").split()),
+        tags=[str(tag) for tag in doc.tags],
+        silent=silent,
+    )
+
+
+def _level(doc: SigmaRule | SigmaCorrelationRule, *, silent: bool) -> Severity:
     for severity in SEVERITIES:
         if doc.level is not None and doc.level.name.lower() == severity:
             return severity
+    if silent:
+        return "informational"
     raise UnsupportedError("a rule needs a level, which its events get as severity")
 
 
-def _plain(examples: list[str | dict[str, str | int]]) -> list[Example]:
+def _plain(examples: list[Line]) -> list[Example]:
     return [e if isinstance(e, str) else {k: str(v) for k, v in e.items()} for e in examples]
 
 
@@ -264,6 +320,7 @@ def _key_fault(each: Any) -> str:
         return f"{path}: must be a mapping"
     if each["type"] != "extra_forbidden":
         return f"{path}: {each['msg']}"
-    known = _Examples.model_fields if "examples" in each["loc"][:-1] else _WatcherKey.model_fields
+    keys = {**_WatcherKey.model_fields, **CorrelationKey.model_fields}
+    known = _Examples.model_fields if "examples" in each["loc"][:-1] else keys
     near = difflib.get_close_matches(str(each["loc"][-1]), known, n=1)
     return f"{path}: unknown key" + (f", did you mean {near[0]}?" if near else "")

@@ -15,12 +15,16 @@ from watcher.rules.generate import Matcher, matcher
 from watcher.rules.needs import Equal, Needs, needs
 from watcher.rules.prefilter import Bare, Prefilter
 from watcher.rules.select import Selection
+from watcher.rules.windows import CorrelationData
 
 Example = str | Mapping[str, str]
 
 
 class RuleData(TypedDict):
-    """A rule as plain data: what parsing gives and a cache keeps. `condition` is of tree.py."""
+    """A rule as plain data: what parsing gives and a cache keeps. `condition` is of tree.py.
+
+    A correlation's condition is one that nothing matches, and its examples are sequences.
+    """
 
     id: str
     title: str
@@ -33,11 +37,13 @@ class RuleData(TypedDict):
     kind: Kind | None
     notify: bool
     extract: str | None
-    match: list[Example]
-    ignore: list[Example]
+    match: list[Any]
+    ignore: list[Any]
     entries: list[str]
     never: str | None
     writers: list[str] | None
+    silent: bool
+    correlation: CorrelationData | None
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Rule:
     are the kinds of journal entries it may match (kernel, audit, process); empty for one that is
     bound to a `kind`, which only the kernel's lines and their forgeries have. `never` says why it
     cannot match any; `writers` are the lower-case identifiers of programs it asks for (None: it
-    does not). `compiled` makes its function.
+    does not). A `silent` rule is there only for correlations (Sigma's `generate`) and makes no
+    event by itself. A `correlation` counts matches. `compiled` makes its function.
     """
 
     id: str
@@ -64,10 +71,12 @@ class Rule:
     condition: list[Any]
     needs: Needs
     extract: Any
-    examples: tuple[list[Example], list[Example]]
+    examples: tuple[list[Any], list[Any]]
     entries: frozenset[str]
     never: str | None
     writers: tuple[str, ...] | None
+    silent: bool
+    correlation: CorrelationData | None
     compiled: Callable[[list[Any]], Matcher] = matcher
 
     @cached_property
@@ -123,6 +132,8 @@ def compile_rule(data: RuleData) -> Rule:
         entries=frozenset(data["entries"]),
         never=data["never"],
         writers=None if data["writers"] is None else tuple(data["writers"]),
+        silent=data["silent"],
+        correlation=data["correlation"],
     )
 
 

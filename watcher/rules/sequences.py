@@ -1,0 +1,93 @@
+"""Hold a correlation against its own examples, sequences of lines; needs no log and no clock.
+
+The lines of a sequence are a second apart; an item `wait: 10m` lets so much time pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from watcher.detect import Detector
+from watcher.record import Host, Record
+from watcher.rules.examples import example_record
+from watcher.rules.rule import Example, Pack, Rule, RuleData, compile_rule
+from watcher.rules.windows import microseconds
+
+_SECOND_US: Final = 1_000_000
+_START_US: Final = 1_700_000_000_000_000
+_HOST: Final = Host("example", "0" * 32, "0" * 32)
+
+
+def misses(rules: Sequence[RuleData]) -> Iterator[tuple[str, str]]:
+    """Give file and fault of each correlation that an example of its own contradicts.
+
+    One that counts a rule which somebody has replaced or switched off is theirs to judge.
+    """
+    counts = Counter(rule["id"] for rule in rules)
+    running = {r["id"]: r for r in rules if r["status"] != "deprecated" and counts[r["id"]] == 1}
+    for rule in rules:
+        if rule["correlation"] and (rule["match"] or rule["ignore"]):
+            inner = _beneath(rule, running)
+            for text in _faults(rule, inner) if inner else ():
+                yield rule["file"], text
+
+
+def _beneath(rule: RuleData, running: Mapping[str, RuleData]) -> list[RuleData]:
+    """Give the correlation and all it counts, nothing where one of them does not run."""
+    found: dict[str, RuleData] = {}
+    waiting = [rule["id"]]
+    while waiting:
+        each = waiting.pop()
+        if each in found:
+            continue
+        if each not in running:
+            return []
+        found[each] = running[each]
+        counted = running[each]["correlation"]
+        waiting += counted["rules"] if counted else []
+    return list(found.values())
+
+
+def _faults(rule: RuleData, inner: Sequence[RuleData]) -> Iterator[str]:
+    pack = Pack(tuple(_speaking(compile_rule(each), rule["id"]) for each in inner))
+    for wanted, examples in ((True, rule["match"]), (False, rule["ignore"])):
+        for example in examples:
+            try:
+                if _hits(pack, rule["id"], example) != wanted:
+                    said = "is no hit on its example" if wanted else "is a hit on what it ignores:"
+                    yield f"{rule['title']}: the correlation {said} {example!r}"
+            except ValueError as error:
+                yield f"{rule['title']}: {error}"
+
+
+def _speaking(rule: Rule, judged: str) -> Rule:
+    return dataclasses.replace(rule, silent=False) if rule.id == judged else rule
+
+
+def _hits(pack: Pack, rule: str, example: Sequence[Example]) -> bool:
+    detector = Detector(pack)
+    events = (event for record in _records(example) for event in detector.events(record))
+    return any(each.id == rule for event in events for each in event.rules)
+
+
+def _records(example: Sequence[Example]) -> Iterator[Record]:
+    time_us = _START_US
+    for item in example:
+        wait = item.get("wait") if isinstance(item, Mapping) else None
+        if wait is not None:
+            time_us += _wait_us(wait)
+            continue
+        time_us += _SECOND_US
+        yield dataclasses.replace(
+            example_record(item), host=_HOST, time_us=time_us, monotonic_us=time_us - _START_US
+        )
+
+
+def _wait_us(text: Any) -> int:
+    found = microseconds(str(text))
+    if found is None:
+        raise ValueError(f"an example's wait: {text!r} is no time like 30s, 10m or 25h")
+    return found
