@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import time
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def this_host() -> Host:
     """
     boot = _line("/proc/sys/kernel/random/boot_id")
     return Host(
-        name=socket.gethostname() or None,
+        name=os.uname().nodename or None,
         machine_id=_line("/etc/machine-id"),
         boot_id=boot and boot.replace("-", ""),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from tests.journal.real import (
 from watcher.errors import SourceError
 from watcher.record import Gap, Record
 from watcher.rules import Prefilter
+from watcher.sources import journal_index
 from watcher.sources.journal import KERNEL, JournalSource, Span
 from watcher.sources.journal_entry import MISSED_ID
 from watcher.sources.journal_files import Where
@@ -138,6 +140,43 @@ def test_the_same_as_entry_by_entry(tmp_path: Path, seed: int) -> None:
     found = read(where, narrow=True)
     assert found == read(where, narrow=False)
     assert len(found) > 50
+
+
+@pytest.mark.parametrize("files", [2, 5])
+def test_two_processes_find_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    """Half of the files each; what the second one finds comes by a pipe."""
+    monkeypatch.setattr(journal_index, "_WORTH", 0)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    forked, fork = [], os.fork
+
+    def counted() -> int:
+        forked.append(fork())
+        return forked[-1]
+
+    monkeypatch.setattr("os.fork", counted)
+    dice = random.Random(files)
+    for number in range(files):
+        build(tmp_path / f"{number}.journal", entries(dice, 300, dice.randrange(10**6)))
+    where = Where(directory=str(tmp_path))
+    assert is_narrowed(where)
+    assert read(where, narrow=True) == read(where, narrow=False)
+    assert len(forked) == 2
+
+
+def test_a_second_process_that_dies_leaves_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is cut short while it is mapped kills it (SIGBUS): then entries are read."""
+    monkeypatch.setattr(journal_index, "_WORTH", 0)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    for number in range(2):
+        build(tmp_path / f"{number}.journal", entries(random.Random(number), 50))
+    where, here, search = Where(directory=str(tmp_path)), os.getpid(), journal_index._search
+    dying = lambda *args: search(*args) if os.getpid() == here else os.kill(os.getpid(), 9)  # noqa: E731
+    monkeypatch.setattr(journal_index, "_search", dying)
+    assert not is_narrowed(where)
 
 
 @pytest.mark.parametrize("few", [1, 40])

@@ -193,12 +193,15 @@ def _best(queue: list[_Urgency], holders: dict[bytes, int], left: int) -> bytes:
 
 
 def _rarity(piece: bytes) -> int:
-    return sum(_rank(letter) for letter in piece)
+    return sum(piece.translate(_RANKS))
 
 
 def _rank(letter: int) -> int:
     found = _BY_FREQUENCY.find(letter)
     return found if found >= 0 else len(_BY_FREQUENCY) // 2
+
+
+_RANKS: Final = bytes(map(_rank, range(256)))
 
 
 def _extended(piece: bytes, texts: list[bytes]) -> bytes:

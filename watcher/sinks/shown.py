@@ -5,8 +5,6 @@ Apart from the sink, whose options need pydantic: `scan` and `watch` start witho
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Iterator
 from datetime import datetime
 from typing import IO, Final
@@ -50,6 +48,8 @@ class Console:
         self._stream = stream
         self._colour = colour
         self._verbose = verbose
+        import shutil
+
         columns = shutil.get_terminal_size((_WIDEST, 24)).columns
         self._width = max(_NARROWEST, min(_WIDEST, columns))
 
@@ -75,6 +75,8 @@ class Console:
         return f"{when(event)} {severity} {plain(event.title)}{who}"
 
     def _wrapped(self, text: str) -> str:
+        import textwrap
+
         return textwrap.fill(
             plain(text),
             self._width,
