@@ -19,6 +19,8 @@ READ_BYTES: Final = 16_384
 """The kernel needs 8192 (CONSOLE_EXT_LOG_MAX, 5.10); a shorter read loses the record."""
 
 BATCH: Final = 4096
+AT_ONCE: Final = 64
+"""Records that are looked at together: nearly all are about something else."""
 
 _RING: Final = 1 << 20
 """More records than a ring holds that anybody has set up."""
@@ -104,9 +106,18 @@ class KmsgSource:
             yield batch
 
     def _fill(self, batch: list[Record | Gap]) -> bool:
-        fd, may, read = self._fd, self._prefilter.may, os.read
-        deeper = self._prefilter.looks_deeper
-        for _ in range(BATCH):
+        for _ in range(BATCH // AT_ONCE):
+            raws: list[bytes] = []
+            more = self._some(raws)
+            self._pass(raws, batch)
+            if not more:
+                return False
+        return True
+
+    def _some(self, raws: list[bytes]) -> bool:
+        """Read some records; tell whether there may be more."""
+        fd, read, take = self._fd, os.read, raws.append
+        for _ in range(AT_ONCE):
             try:
                 raw = read(fd, READ_BYTES)
             except BlockingIOError:
@@ -116,16 +127,34 @@ class KmsgSource:
                 continue
             if not raw:
                 return False
-            self.lines_read += 1
-            seq = _sequence(raw)
-            if seq < 0:
-                continue
-            if seq < self.next_seq:
-                continue  # read before the restart: the device cannot be sought by number
-            if seq != self.next_seq or may(raw.lower()) or deeper:
-                batch += self._taken(raw, seq)
-            self.next_seq, self._last_raw = seq + 1, raw
+            take(raw)
         return True
+
+    def _pass(self, raws: list[bytes], batch: list[Record | Gap]) -> None:
+        """Look at them together, and at each alone only where one is missing or may matter."""
+        self.lines_read += len(raws)
+        if not raws:
+            return
+        first, last = _sequence(raws[0]), _sequence(raws[-1])
+        whole = first == self.next_seq and last - first == len(raws) - 1
+        # No literal holds a line feed, so none is found across two records.
+        dull = not self._prefilter.looks_deeper and not self._prefilter.may(
+            b"\n".join(raws).lower()
+        )
+        if whole and dull:
+            self.next_seq, self._last_raw = last + 1, raws[-1]
+            return
+        for raw in raws:
+            self._pass_one(raw, batch)
+
+    def _pass_one(self, raw: bytes, batch: list[Record | Gap]) -> None:
+        seq = _sequence(raw)
+        if seq < max(0, self.next_seq):
+            return  # no record, or read before the restart: the device cannot be sought by number
+        deeper = self._prefilter.looks_deeper
+        if seq != self.next_seq or self._prefilter.may(raw.lower()) or deeper:
+            batch += self._taken(raw, seq)
+        self.next_seq, self._last_raw = seq + 1, raw
 
     def _lost(self, error: OSError) -> None:
         # EPIPE: our next record was overwritten, EINVAL: it was longer than our buffer. Both
