@@ -108,7 +108,8 @@ def _page(
 
 def _placeless(page: str, cache: Path) -> str:
     """Leave out where on this machine things lie: commands as a reader would type them."""
-    names = {str(cache): "$CACHE", sys.executable: "python", f"{Path.cwd()}/": ""}
+    folder = f"{Path(sys.executable).parent}/"
+    names = {str(cache): "$CACHE", sys.executable: "python", folder: "", f"{Path.cwd()}/": ""}
     for place, name in names.items():
         page = page.replace(place, name)
     return page
