@@ -1,3 +1,3 @@
 """lockdown-watcher: what the kernel's lockdown refused, explained, from the kernel's own log."""
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
