@@ -137,6 +137,22 @@ def test_what_goes_on_is_told_once_in_so_long(store: Store, clock: Clock) -> Non
     outbox.close()
 
 
+def test_a_clock_that_was_set_back_hides_nothing(store: Store, clock: Clock) -> None:
+    """A machine that thought it was another century tells of the repeats all the same."""
+    found = denials(*["dd"] * 4)
+    outbox = box(store)
+    clock.now_s = 3e9
+    store.commit(found[:2], {}, US)
+    assert titles(taken(outbox)) == [found[0].title]
+    clock.now_s = 0
+    assert titles(taken(outbox)) == [f"1 more: {found[0].title}"]
+    store.commit(found[2:], {}, US)
+    assert taken(outbox) == []
+    clock.now_s = HOUR_S
+    assert titles(taken(outbox)) == [f"2 more: {found[0].title}"]
+    outbox.close()
+
+
 def test_others_are_told_meanwhile_and_what_is_critical_always(store: Store, clock: Clock) -> None:
     """Another program, another reason; and every lift of lockdown."""
     detector = Detector(PACK)

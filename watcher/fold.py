@@ -118,7 +118,7 @@ class Fold:
 
     def end(self, now_us: int) -> bool:
         """End what has lasted long enough; tell whether anything has changed."""
-        over = [key for key, run in self._runs.items() if now_us >= self._end_us(run, now_us)]
+        over = [key for key, run in self._runs.items() if self._is_over(run, now_us)]
         for key in over:
             run = self._runs.pop(key)
             self._tell(run)
@@ -126,9 +126,9 @@ class Fold:
                 self._runs[key] = _Run(now_us)  # it goes on: what comes is counted, not told
         return bool(over)
 
-    def _end_us(self, run: _Run, now_us: int) -> int:
-        # A clock that was set back would make it last.
-        return min(run.since_us, now_us) + self._fold_us
+    def _is_over(self, run: _Run, now_us: int) -> bool:
+        # One that begins in the time to come is of a clock that was set back: it would last.
+        return not 0 <= now_us - run.since_us < self._fold_us
 
     def _tell(self, run: _Run) -> None:
         if run.count:
