@@ -140,6 +140,39 @@ def test_what_somebody_changed_is_kept(tmp_path: Path, monkeypatch: pytest.Monke
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [config]
 
 
+def test_removal_takes_what_people_make_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configuration in another encoding, and a folder that is a link, which is left."""
+    monkeypatch.setattr(units, "_program", lambda: PROGRAM)
+    elsewhere, link = tmp_path / "elsewhere", tmp_path / "etc/lockdown-watcher"
+    elsewhere.mkdir()
+    link.parent.mkdir()
+    link.symlink_to(elsewhere)
+    units.install(tmp_path, dry_run=False)
+    config = elsewhere / "config.toml"
+    shipped = config.read_bytes()
+    config.write_bytes(shipped + b"# Z\xfcrich\n")
+    assert units.Placed(link / "config.toml", "kept") in units.remove(tmp_path, dry_run=False)
+    config.write_bytes(shipped)
+    assert units.Placed(link / "config.toml", "removed") in units.remove(tmp_path, dry_run=False)
+    assert list(elsewhere.iterdir()) == []
+    assert link.is_symlink()
+
+
+def test_it_writes_through_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may write to a folder below the prefix may not aim root's pen."""
+    monkeypatch.setattr(units, "_program", lambda: PROGRAM)
+    victim = tmp_path / "victim"
+    victim.write_text("dear")
+    folder = tmp_path / "lib/systemd/system"
+    folder.mkdir(parents=True)
+    (folder / f".{SERVICE}.part").symlink_to(victim)
+    units.install(tmp_path, dry_run=False)
+    assert victim.read_text() == "dear"
+    assert not (folder / SERVICE).is_symlink()
+
+
 @pytest.mark.parametrize("command", ["install", "network", "remove"])
 def test_a_dry_run_does_nothing(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -75,7 +75,7 @@ def remove(prefix: Path, *, dry_run: bool) -> list[Placed]:
     ours = [file for file, _ in _units(prefix) if file.exists()]
     changed = {_etc(prefix) / _CONFIG: "config.toml", _etc(prefix) / _NETWORK: "network.conf"}
     there = [file for file in changed if file.exists()]
-    kept = [file for file in there if file.read_text() != _text(changed[file])]
+    kept = [file for file in there if file.read_bytes() != _text(changed[file]).encode()]
     ours += [file for file in there if file not in kept]
     if not dry_run:
         for file in ours:
@@ -104,15 +104,18 @@ def _written(file: Path, text: str, *, dry_run: bool) -> Placed:
     if not dry_run:
         file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         part = file.with_name(f".{file.name}.part")
-        part.write_text(text, encoding="utf-8")
-        part.chmod(0o644)  # whatever the umask: the service's user reads it
+        part.unlink(missing_ok=True)
+        with part.open("x", encoding="utf-8") as fresh:  # never through a link that lies there
+            fresh.write(text)
+            os.fchmod(fresh.fileno(), 0o644)  # whatever the umask: the service's user reads it
         part.rename(file)
     return Placed(file, "written")
 
 
 def _forget_empty(folder: Path) -> None:
-    """Remove a folder that was ours alone."""
-    if "lockdown-watcher" in folder.name and not any(folder.iterdir()):
+    """Remove a folder that was ours alone; a link to one is somebody else's."""
+    ours = "lockdown-watcher" in folder.name and not folder.is_symlink()
+    if ours and not any(folder.iterdir()):
         folder.rmdir()
 
 
