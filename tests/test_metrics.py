@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
 import socket
 import sqlite3
@@ -29,7 +30,7 @@ from watcher.event import Event
 from watcher.gaps import CAUSES
 from watcher.health.canary import CanaryVitals
 from watcher.health.endpoint import CONNECTIONS, TIMEOUT_S, Endpoint
-from watcher.health.exposition import PREFIX, render
+from watcher.health.exposition import PREFIX, render, write
 from watcher.health.figures import Family, families, gather
 from watcher.health.pulse import Pulse
 from watcher.health.rule_time import RuleTime
@@ -339,7 +340,7 @@ def test_a_file_for_node_exporter(config: Path, tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_is_one_line(config: Path, tmp_path: Path) -> None:
     """With status 2; a folder in its place is left as it is."""
-    for target in (tmp_path / "none" / "x.prom", tmp_path):
+    for target in (tmp_path / "none" / "x.prom", tmp_path, Path(), Path("/")):
         done = run("--write", str(target), config=config)
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 1
@@ -364,6 +365,17 @@ def test_write_leaves_the_old_file_where_it_fails(tmp_path: Path) -> None:
     assert b"cannot be written" in done.stderr
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_it_writes_through_no_link(tmp_path: Path) -> None:
+    """The folder may be the exporter's own, and whoever owns it may know our number."""
+    target, victim = tmp_path / "x.prom", tmp_path / "victim"
+    victim.write_text("dear")
+    victim.chmod(0o600)
+    (tmp_path / f".x.prom.{os.getpid()}").symlink_to(victim)
+    write(b"new", target)
+    assert target.read_text() == "new"
+    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("dear", 0o600)
 
 
 # --- HTTP

@@ -116,8 +116,8 @@ def write(path: Path, text: str) -> None:
     fresh = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123
-            file.write(text)
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
+            file.write(text.encode(errors="backslashreplace"))
         fresh.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -50,13 +50,17 @@ def render(families: Iterable[Family], *more: Any) -> bytes:
 def write(text: bytes, file: Path) -> None:
     """Put the text in the place of `file`, at once: node_exporter may read at any moment.
 
-    Raises UsageError.
+    The folder may be another user's: no link that lies in it is followed. Raises UsageError.
     """
+    if not file.name:
+        raise UsageError(f"{file}: cannot be written: Is a directory")
     beside = file.with_name(f".{file.name}.{os.getpid()}")  # it reads names in .prom only
     try:
         try:
-            beside.write_bytes(text)
-            beside.chmod(0o644)
+            beside.unlink(missing_ok=True)
+            with beside.open("xb") as fresh:
+                fresh.write(text)
+                os.fchmod(fresh.fileno(), 0o644)
             beside.replace(file)
         finally:
             beside.unlink(missing_ok=True)
