@@ -75,7 +75,7 @@ def _of_forgotten(lost: Forgotten, record: Record) -> Event:
         record,
         event_id=str(uuid.uuid5(NAMESPACE, f"forgotten\0{rule.id}\0{lost.count}")),
         time_us=record.time_us,
-        message=f"{rule.title}: {lost.count:,} groups forgotten so far, for there are too many",
+        message=f"{rule.title}: {lost.count:,} forgotten so far, for there are too many",
         advice=_FORGOTTEN,
         fields={"rule": rule.id, "count": str(lost.count)},
         rules=(),

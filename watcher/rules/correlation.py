@@ -70,7 +70,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """A correlation has let go of `count` groups so far that might still have become hits."""
+    """A correlation has let go of `count` groups, or a sum's matches, that might have counted."""
 
     rule: Rule
     count: int
@@ -256,11 +256,12 @@ class _Book:
             return  # it is in no group: nobody knows whether it belongs to the others
         told = json.dumps(list(values.values())).encode()
         key = self.prefix + hashlib.blake2b(told, digest_size=16).hexdigest()
+        before = self.forgotten
         if self.data["new_after_us"] is not None:
             found = self._first_sighting(match, time_us, key)
         else:
             found = self._window(match, marks, time_us, key)
-        yield from self._forget(time_us)
+        yield from self._forget(time_us, before)
         if found:
             yield self._hit(found, values)
 
@@ -309,12 +310,12 @@ class _Book:
         trust = _TRUSTS.index(match.trust)
         return [] if known or time_us < learnt else [Entry(time_us, match.id, ("",), trust)]
 
-    def _forget(self, time_us: int) -> Iterator[Forgotten]:
+    def _forget(self, time_us: int, before: int) -> Iterator[Forgotten]:
         """Let go of groups that are over, two at a time, and of the oldest if there are too many.
 
-        Only what might still have become a hit is counted, and told of at 1, 10, 100, ...
+        Only what might still have become a hit is counted, with what a sum has let go since
+        `before`, and told of at 1, 10, 100, ...
         """
-        before = self.forgotten
         for _ in range(2):
             if self._groups and self._is_over(next(iter(self._groups.values())), time_us):
                 self._drop_oldest()
