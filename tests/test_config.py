@@ -79,6 +79,7 @@ path = "/./x"
     ("text", "said"),
     [
         ("a = [", "Invalid value"),
+        (f"a = {'[' * 9000}{']' * 9000}", "nested too deeply"),
         ("[sink]\nkind = 'file'", "write [[sink]], with two brackets"),
         ("[[sink]]\nname = 'x'", "kind is missing: one of console, file"),
         ("[[sink]]\nkind = 'journal'\n[[sink]]\nkind = 'journal'", "two sinks are called journal"),

@@ -90,6 +90,8 @@ class Files:
             line = re.search(r"\(at line (\d+)", str(error))
             said = getattr(error, "strerror", None) or str(error)
             faults.append(Fault(file, int(line[1]) if line else None, said))
+        except RecursionError:
+            faults.append(Fault(file, None, "nested too deeply"))
         else:
             self.texts[file] = text
             self.tables |= tables
