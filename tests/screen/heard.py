@@ -65,7 +65,7 @@ class Plain:
     def __init__(self, address: str, can: Sequence[str] = ("body",)) -> None:
         self._connection = connected(address)
         self._can, self._last = list(can), 0
-        self.refuses = False
+        self.refuses = self.babbles = False
         bus = Proxy(jeepney.bus_messages.message_bus, self._connection)
         bus.RequestName(NAME)
         threading.Thread(target=self._serve, daemon=True).start()
@@ -88,6 +88,8 @@ class Plain:
         member = message.header.fields[jeepney.HeaderFields.member]
         if self.refuses and member == "Notify":
             return jeepney.new_error(message, f"{NAME}.Error.Full", "s", ("no more",))
+        if self.babbles:
+            return jeepney.new_method_return(message, "s", ("what?",))
         answers: dict[str, tuple[str, tuple[Any, ...]]] = {
             "GetCapabilities": ("as", (self._can,)),
             "GetServerInformation": ("ssss", ("plain", "tests", "1", "1.2")),

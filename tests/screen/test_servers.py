@@ -167,6 +167,20 @@ def test_a_server_that_refuses_is_not_pressed(here: Desk) -> None:
     server.close()
 
 
+def test_a_server_that_answers_nonsense_ends_nobody(here: Desk) -> None:
+    """What is no number is a refusal; it is asked again no more than one that refuses."""
+    monitor = Monitor(address(here))
+    server = Plain(address(here))
+    server.babbles = True
+    agent = begun(here)
+    here.log(denial("dd"))
+    soon(lambda: monitor.calls, "the note")
+    time.sleep(1)
+    assert len(monitor.calls) == 1
+    assert here.ended(agent)[0] == 0
+    server.close()
+
+
 def test_a_hung_server_holds_nobody(here: Desk) -> None:
     """SIGTERM ends the agent while a call is unanswered."""
     server = here.dunst()

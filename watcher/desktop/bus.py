@@ -165,7 +165,10 @@ class Bus:
         then = self._answers.pop(message.header.fields.get(fields.reply_serial, 0), None)
         if then is None:
             return
-        then(message.body if message.body and not failed else None)
+        try:
+            then(message.body if message.body and not failed else None)
+        except (TypeError, ValueError):  # no server of this spec: as if it had refused
+            then(None)
         if then == self._owned and self._owner:
             yield Server(self._owner)
 
