@@ -248,6 +248,17 @@ def test_the_command_tells_what_it_did_and_what_is_next(tmp_path: Path) -> None:
     assert (status, [row["done"] for row in rows]) == (0, ["removed"])
 
 
+def test_a_prefix_that_is_a_link_keeps_its_etc(tmp_path: Path) -> None:
+    """/usr/local is a link where /usr is read-only; systemd and the program read /etc."""
+    (tmp_path / "usr").mkdir()
+    (tmp_path / "var/usrlocal").mkdir(parents=True)
+    (tmp_path / "usr/local").symlink_to("../var/usrlocal")
+    _, rows, _ = run("network", "--prefix", f"{tmp_path}/x/../usr/local/")
+    drop_in = tmp_path / "etc/systemd/system/lockdown-watcher.service.d/network.conf"
+    assert [row["file"] for row in rows] == [str(drop_in)]
+    assert drop_in.exists()
+
+
 def test_the_service_s_store_is_the_one_looked_into(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,7 +20,10 @@ _prefix = click.option(
     metavar="DIR",
     default="/usr/local",
     show_default=True,
-    type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
+    # Not through links: /usr/local is one to /var/usrlocal where /usr is read-only (ostree), and
+    # its /etc is /etc all the same.
+    callback=lambda _context, _option, given: Path(os.path.abspath(given)),  # noqa: PTH100
     help="Below it; systemd looks in /usr/local and /usr.",
 )
 _dry_run = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
