@@ -15,13 +15,14 @@ import pytest
 from tests.replay import PACK, kernel_record
 from watcher.desktop.board import AGAIN_S, BURST, BURST_S, FORGET_S, NOTES, REFUSED_S, Board, Note
 from watcher.desktop.choice import Choice
-from watcher.desktop.entries import event_of
+from watcher.desktop.entries import Entries, event_of
 from watcher.desktop.mutes import MOST, Mutes
 from watcher.desktop.words import LONGEST_TITLE, Thing, title, words
 from watcher.detect import Detector
 from watcher.errors import WatcherError
 from watcher.lockdown import REASONS
 from watcher.lockdown.tried import TRIED
+from watcher.sources.journal_files import Where
 
 MEM = "/dev/mem,kmem,port"
 
@@ -227,6 +228,14 @@ def test_an_event_too_long_for_one_field_is_told_all_the_same() -> None:
     )
     assert Choice("low", {}).wants(found)
     assert title(found) == "A forged kernel line"
+
+
+@pytest.mark.parametrize("kept", ["5 s=x", "9" * 30 + " ", "9" * 30 + " s=x", "\0" * 40, "x"])
+def test_a_damaged_place_in_the_journal_is_forgotten(kept: str, tmp_path: Path) -> None:
+    """A power cut may leave anything in the file; what comes from now on is shown."""
+    entries = Entries("lockdown-watcher.service", Where(directory=str(tmp_path)), kept)
+    assert list(entries.read()) == []
+    entries.close()
 
 
 # --- mutes

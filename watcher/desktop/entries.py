@@ -36,7 +36,11 @@ class Entries:
         drained = (after or "").partition(" ")[0]
         since = int(drained) if drained.isdecimal() else None
         span = Span(since_us=since, after=after, only_new=after is None)
-        self._source = JournalSource(Prefilter([None]), where, span, matches)
+        try:
+            self._source = JournalSource(Prefilter([None]), where, span, matches)
+        except (ValueError, OverflowError):  # no position that was ever ours: begin at the end
+            new = Span(only_new=True)
+            self._source = JournalSource(Prefilter([None]), where, new, matches)
 
     @property
     def position(self) -> str:
