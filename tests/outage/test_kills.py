@@ -35,13 +35,13 @@ batch = {batch}
 
 
 class Writer(threading.Thread):
-    """Writes LINES lines to /dev/kmsg, evenly over about as long as the kills take."""
+    """Writes LINES lines to /dev/kmsg, evenly over about as long as kills every `each_s` take."""
 
-    def __init__(self, write: Callable[..., None], word: str) -> None:
+    def __init__(self, write: Callable[..., None], word: str, each_s: float) -> None:
         super().__init__(daemon=True)
         self._write, self._word = write, word
         # A ring of 256 KiB holds 3,000 lines: slow enough that a second without a reader fits.
-        self.pace_s = max(0.25, KILLS * 0.55 / (LINES / 100))
+        self.pace_s = max(0.25, KILLS * each_s / (LINES / 100))
         self.done = False
 
     def run(self) -> None:
@@ -78,11 +78,12 @@ def test_kills_lose_nothing_and_show_nothing_twice(kind: str, tmp_path: Path) ->
     with unlimited_kmsg() as write, source(kind) as table:
         sinks = SINKS.format(folder=tmp_path, url=bulk.url, batch=BATCH)
         daemon = Daemon(tmp_path, table + sinks)
-        writer = Writer(write, word)
+        start_s = first_start_s(daemon)
+        writer = Writer(write, word, 1.3 * start_s)
         writer.start()
         for _ in range(KILLS):
             daemon.start()
-            time.sleep(dice.uniform(0.05, 0.9))
+            time.sleep(start_s * dice.uniform(0.1, 2.5))
             daemon.kill()
         with daemon:
             until(lambda: writer.done, "the writer")
@@ -109,6 +110,15 @@ def test_kills_lose_nothing_and_show_nothing_twice(kind: str, tmp_path: Path) ->
         f"{kind}: {KILLS} kills ({begun} once it read), {len(recorded)} events; written twice: file"
         f" {len(written) - len(recorded)}, bulk {again} (409); SIGTERM took {took_s:.2f} s"
     )
+
+
+def first_start_s(daemon: Daemon) -> float:
+    """How long this machine takes to start it until it reads; the kills fall around that moment."""
+    began = time.monotonic()
+    daemon.start()
+    until(lambda: "the store is" in daemon.log.read_text(), "the first start")
+    daemon.kill()
+    return time.monotonic() - began
 
 
 def longest_repeat(names: list[str]) -> int:
