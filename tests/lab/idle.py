@@ -105,7 +105,8 @@ def _page(debian: Kernel, guest: FullGuest) -> str:
 
 def _start(guest: FullGuest) -> None:
     guest.sure(f"lockdown-watcher units install && cp {FILES}/config.toml /etc/lockdown-watcher/")
-    guest.sure("rm /etc/systemd/system/rsyslog.service /etc/systemd/system/fail2ban.service")
+    masks = ("rsyslog.service", "syslog.socket", "fail2ban.service")
+    guest.sure(f"cd /etc/systemd/system && rm {' '.join(masks)}")
     guest.sure(f"cp {FILES}/jail.local /etc/fail2ban/ && systemctl daemon-reload")
     for unit in UNITS:
         guest.sure(f"systemctl start {unit}", 120)
