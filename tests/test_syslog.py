@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import re
 import socket
 import ssl
@@ -26,6 +28,7 @@ from watcher.encodings.brief import NOTE
 from watcher.errors import UsageError
 from watcher.event import HostPart, Process
 from watcher.sinks import syslog
+from watcher.sinks.network import reason_of
 from watcher.sinks.sink import Delivered, Refused, Retry, Sink
 from watcher.sinks.syslog_message import Form, message
 
@@ -405,3 +408,9 @@ def until(holds: Any, seconds: float = 5) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_a_service_without_a_network_is_told_how_to_get_one() -> None:
+    """What RestrictAddressFamilies= refuses (systemd.exec(5)) is no riddle of errno's."""
+    error = OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+    assert "lockdown-watcher units network" in reason_of(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import ssl
@@ -99,6 +100,8 @@ def reason_of(error: BaseException) -> str:
         return f"its certificate is not trusted: {error.verify_message} (see ca_file)"
     if isinstance(error, TimeoutError):
         return "timed out"
+    if isinstance(error, OSError) and error.errno == errno.EAFNOSUPPORT:
+        return f"{error.strerror}: the service has no network, see lockdown-watcher units network"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
     if isinstance(error, OSError):
