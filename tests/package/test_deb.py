@@ -19,6 +19,8 @@ from tests.package.parts import need
 from tests.parts import missing
 from watcher import __version__
 
+pytestmark = pytest.mark.timeout(1200)  # a Debian and its wheels are fetched first, if need be
+
 # What the package depends on, and what its users have: nothing is fetched while it is installed.
 SYSTEM = (
     "bash,libgcc-s1,libstdc++6,man-db,python3,python3-jeepney,python3-prometheus-client,"

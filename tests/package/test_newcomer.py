@@ -34,7 +34,7 @@ grep -m 1 newcomer /tmp/events
 """
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 def test_first_event(record_property: Callable[[str, object], None]) -> None:
     """With git, make and python3 alone, `make run` sets itself up and shows the first event."""
     need("mmdebstrap", "unshare", "git")
