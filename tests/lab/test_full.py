@@ -119,7 +119,7 @@ def test_what_runs_is_this_tree_installed(guest: FullGuest) -> None:
     assert guest.sure(f"ls {Path(where).parent}/__pycache__/cli.*.pyc")
     rules = guest.sure("lockdown-watcher rules list -o json").splitlines()
     names = {Path(json.loads(rule)["file"]).name for rule in rules}
-    assert names == {file.name for file in TREE.glob("rules/*.yml")}
+    assert names == {file.name for file in TREE.glob("rules/**/*.yml")}
 
 
 def test_a_command_that_hangs_is_ended(guest: FullGuest) -> None:
