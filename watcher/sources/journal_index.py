@@ -225,8 +225,17 @@ class _File:
                 kind, _, length, following, newest = _FIELD_OBJECT.unpack_from(self._bytes, at)
                 if kind != _FIELD or (following and following <= at):
                     raise DoubtError
-                yield self._bytes[at + _FIELD_PAYLOAD : at + length], newest
+                name = self._bytes[at + _FIELD_PAYLOAD : at + length]
+                self._check_name(name, newest)
+                yield name, newest
                 at = following
+
+    def _check_name(self, name: bytes, newest: int) -> None:
+        """Doubt a field whose newest value is not of its name: the true one would look absent."""
+        begin = newest + self._payload
+        packed = self._bytes[newest + 1]
+        if not newest or not (packed or self._bytes[begin : begin + len(name) + 1] == name + b"="):
+            raise DoubtError
 
     def _chain(self, field: bytes) -> Iterator[_Value]:
         """Give each value of a field, the newest first."""
