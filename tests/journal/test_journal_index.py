@@ -309,6 +309,20 @@ def test_damage_hides_nothing(tmp_path: Path, seed: int) -> None:
         assert error == same
 
 
+@pytest.mark.parametrize("where", [1 << 63, (1 << 64) - 1, 1 << 40])
+def test_a_number_that_leads_nowhere_is_doubt(tmp_path: Path, where: int) -> None:
+    """Whichever number of the file it is: the index is not believed, and nothing ends."""
+    dice = random.Random(where)
+    file = build(tmp_path / "a.journal", entries(dice, 200))
+    good = file.read_bytes()
+    used = len(good.rstrip(b"\0"))
+    for _ in range(600):
+        data, at = bytearray(good), dice.randrange(64, used - 8) & ~7
+        data[at : at + 8] = where.to_bytes(8, "little")
+        file.write_bytes(data)
+        narrowed([str(file)], KERNEL, PREFILTER)
+
+
 # --- a journal that is being written to
 
 

@@ -119,8 +119,8 @@ def _search(files: Collection[str], matches: Matches, prefilter: Prefilter) -> N
             entries += count
             if len(messages) > MOST:
                 return None
-    except (DoubtError, OSError, ValueError, struct.error):
-        return None
+    except (DoubtError, OSError, ValueError, TypeError, LookupError, OverflowError, struct.error):
+        return None  # numbers of a damaged file lead anywhere
     return Narrowed(frozenset(messages), hits, entries)
 
 
@@ -141,8 +141,8 @@ def _shares(files: Collection[str], search: _Search) -> list[Narrowed | None]:
         os._exit(0)
     os.close(writing)
     try:
-        own = search(halves[0])
-        with os.fdopen(reading, "rb") as pipe:
+        with os.fdopen(reading, "rb") as pipe:  # closed first: the child must not wait to write
+            own = search(halves[0])
             return [own, _read(pipe.read())]
     finally:
         os.waitpid(child, 0)
