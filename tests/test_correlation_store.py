@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
-import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.correlated import PLAIN, text
+from tests.crash import survives
 from tests.replay import START_US, Replay, kernel_record
-from watcher import store as storing
 from watcher.feed import Feed, opened
 from watcher.pack import check
 from watcher.record import Gap, Record
@@ -92,34 +91,6 @@ def recorded(folder: Path) -> list[tuple[str, str]]:
     return [(each["title"], each["id"]) for each in lines]
 
 
-def crash_at(statement: int, folder: Path, items: list[Record | Gap], names: list[str]) -> bool:
-    """Run in a child that dies before that SQL statement; tell whether it got to the end."""
-    pid = os.fork()
-    if not pid:
-        os._exit(_child(statement, folder, items, names))
-    return not os.WIFSIGNALED(os.waitpid(pid, 0)[1])
-
-
-def _child(statement: int, folder: Path, items: list[Record | Gap], names: list[str]) -> int:
-    count = 0
-    real: Callable[[Path], sqlite3.Connection] = storing.connect
-
-    def traced(_sql: str) -> None:
-        nonlocal count
-        count += 1
-        if count == statement:
-            os.kill(os.getpid(), 9)
-
-    def connect(path: Path) -> sqlite3.Connection:
-        db = real(path)
-        db.set_trace_callback(traced)
-        return db
-
-    storing.connect = connect  # the child's own; the parent's is another process
-    run_to_end(folder, items, names)
-    return 0
-
-
 def test_the_stream_has_what_is_to_be_kept(tmp_path: Path) -> None:
     """Silent and loud rules, chains and groups all take part, else the tests below test nothing."""
     assert FAULTS == []
@@ -152,7 +123,7 @@ def test_a_kill_before_any_statement_loses_and_invents_no_hit(
     while True:
         statement += 1
         folder = tmp_path / str(statement)
-        if crash_at(statement, folder, items, names):
+        if survives(statement, partial(run_to_end, folder, items, names)):
             break
         run_to_end(folder, items, names)
         assert sorted(recorded(folder)) == whole, f"killed before statement {statement}"
@@ -164,7 +135,8 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
     items = log(120)
     run_to_end(tmp_path / "whole", items, ["kmsg", "journal"])
     tries = 0
-    while not crash_at(60, tmp_path / "killed", items, ["kmsg", "journal"]):
+    run = partial(run_to_end, tmp_path / "killed", items, ["kmsg", "journal"])
+    while not survives(60, run):
         tries += 1
         assert tries < 200
     assert tries > 3

@@ -8,13 +8,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.crash import survives
 from tests.replay import PACK, events, feed, stream
-from watcher import store as storing
 from watcher.detect import gap_event
 from watcher.errors import StoreError
 from watcher.event import Event
@@ -95,36 +96,6 @@ def test_reading_needs_a_store(tmp_path: Path) -> None:
 # --- a kill at every statement
 
 
-def crash_at(statement: int, folder: Path, items: list[Record | Gap]) -> int:
-    """Replay `items` into the store in a child that dies before that SQL statement; give how
-    many statements there were, 0 if it died."""
-    pid = os.fork()
-    if not pid:
-        os._exit(_child(statement, folder, items))
-    status = os.waitpid(pid, 0)[1]
-    return 0 if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-
-
-def _child(statement: int, folder: Path, items: list[Record | Gap]) -> int:
-    count = 0
-    real: Callable[[Path], sqlite3.Connection] = storing.connect
-
-    def traced(_sql: str) -> None:
-        nonlocal count
-        count += 1
-        if count == statement:
-            os.kill(os.getpid(), 9)
-
-    def connect(path: Path) -> sqlite3.Connection:
-        db = real(path)
-        db.set_trace_callback(traced)
-        return db
-
-    storing.connect = connect  # the child's own; the parent's is another process
-    run_to_end(folder, items)
-    return 1
-
-
 def run_to_end(folder: Path, items: list[Record | Gap]) -> None:
     """Do what the daemon does with a log, up to its end."""
     with Store(folder) as store:
@@ -151,7 +122,7 @@ def test_a_kill_before_any_statement_loses_and_invents_nothing(tmp_path: Path) -
     while True:
         statement += 1
         folder = tmp_path / str(statement)
-        if crash_at(statement, folder, items):
+        if survives(statement, partial(run_to_end, folder, items)):
             break
         run_to_end(folder, items)
         assert recorded(folder) == whole, f"killed before statement {statement}"
@@ -163,7 +134,7 @@ def test_a_kill_at_every_line_of_many_runs(tmp_path: Path) -> None:
     items = stream(300, 2)
     run_to_end(tmp_path / "whole", items)
     tries = 0
-    while not crash_at(20, tmp_path / "killed", items):
+    while not survives(20, partial(run_to_end, tmp_path / "killed", items)):
         tries += 1
         assert tries < 200
     assert tries > 3

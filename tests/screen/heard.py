@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,6 +38,18 @@ def connected(address: str) -> DBusConnection:
     return DBusConnection(prep_socket(jeepney.bus.get_bus(address)))
 
 
+def calls_to(connection: DBusConnection) -> Iterator[Message]:
+    """Give each method call that comes, until the bus is gone or left."""
+    while True:
+        try:
+            message = connection.receive()
+        except OSError:
+            connection.close()
+            return
+        if message.header.message_type is jeepney.MessageType.method_call:
+            yield message
+
+
 class Monitor:
     """Hears every Notify on a bus, in a thread of its own."""
 
@@ -49,14 +61,8 @@ class Monitor:
         threading.Thread(target=self._hear, daemon=True).start()
 
     def _hear(self) -> None:
-        while True:
-            try:
-                message = self._connection.receive()
-            except OSError:
-                self._connection.close()
-                return
-            if message.header.message_type is jeepney.MessageType.method_call:
-                self.calls.append(_shown(message))
+        for message in calls_to(self._connection):
+            self.calls.append(_shown(message))
 
 
 class Plain:
@@ -75,14 +81,8 @@ class Plain:
         self._connection.sock.shutdown(2)
 
     def _serve(self) -> None:
-        while True:
-            try:
-                message = self._connection.receive()
-            except OSError:
-                self._connection.close()
-                return
-            if message.header.message_type is jeepney.MessageType.method_call:
-                self._connection.send(self._answer(message))
+        for message in calls_to(self._connection):
+            self._connection.send(self._answer(message))
 
     def _answer(self, message: Message) -> Message:
         member = message.header.fields[jeepney.HeaderFields.member]

@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Mapping
 from functools import reduce
-from typing import Any, Final, TypedDict
+from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -37,7 +37,7 @@ from watcher.rules.parse_correlation import (
     correlation,
 )
 from watcher.rules.pipeline import for_journal
-from watcher.rules.rule import Example, RuleData, compile_rule
+from watcher.rules.rule import Example, RuleData, RuleHead, compile_rule
 from watcher.rules.tree import Expand, UnsupportedError, tree
 
 # The specification's name for what pySigma knows as its alias, `wide` (appendix "Modifiers").
@@ -273,23 +273,10 @@ def _correlation(name: str, doc: SigmaCorrelationRule, refer: References) -> Rul
     )
 
 
-class _Head(TypedDict):
-    """What every rule has."""
-
-    id: str
-    title: str
-    level: Severity
-    file: str
-    status: str
-    description: str
-    tags: list[str]
-    silent: bool
-
-
-def _head(name: str, doc: SigmaRule | SigmaCorrelationRule, *, silent: bool) -> _Head:
+def _head(name: str, doc: SigmaRule | SigmaCorrelationRule, *, silent: bool) -> RuleHead:
     if doc.id is None:
         raise UnsupportedError("a rule needs an id (a UUID), which its events carry")
-    return _Head(
+    return RuleHead(
         id=str(doc.id),
         title=doc.title,
         level=_level(doc, silent=silent),

@@ -20,11 +20,8 @@ from watcher.rules.windows import CorrelationData
 Example = str | Mapping[str, str]
 
 
-class RuleData(TypedDict):
-    """A rule as plain data: what parsing gives and a cache keeps. `condition` is of tree.py.
-
-    A correlation's condition is one that nothing matches, and its examples are sequences.
-    """
+class RuleHead(TypedDict):
+    """What every rule document has, a correlation's too."""
 
     id: str
     title: str
@@ -33,6 +30,15 @@ class RuleData(TypedDict):
     status: str
     description: str
     tags: list[str]
+    silent: bool
+
+
+class RuleData(RuleHead):
+    """A rule as plain data: what parsing gives and a cache keeps. `condition` is of tree.py.
+
+    A correlation's condition is one that nothing matches, and its examples are sequences.
+    """
+
     condition: list[Any]
     kind: Kind | None
     notify: bool
@@ -42,7 +48,6 @@ class RuleData(TypedDict):
     entries: list[str]
     never: str | None
     writers: list[str] | None
-    silent: bool
     correlation: CorrelationData | None
 
 
