@@ -113,14 +113,19 @@ def test_dmesg_restrict(flood: list[Answer], monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_announcement_fallen_out_of_the_ring(flood: list[Answer]) -> None:
-    """A ring that was washed over gives a gap with the exact count, and then what is left."""
+    """A ring that was washed over gives a gap with the exact count, and then what is left.
+
+    Which is a denial after a line that root forged, and so more than a denial (forged_first.yml).
+    """
     washed, after = flood[6:8]
     gaps = [e for answer in (washed, after) for e in answer.events if e.kind == "watch.gap"]
     seqs = [int(r.split(b",", 2)[1]) for answer in flood for r in answer.records]
     missing = seqs[-1] + 1 - len(seqs)
     assert missing > 0
     assert [e.gap.count for e in gaps if e.gap] == [missing]
-    assert [e.kind for e in after.events if e.kind != "watch.gap"] == ["lockdown.denied"]
+    denied, matched = (e for e in after.events if e.kind != "watch.gap")
+    assert denied.kind == "lockdown.denied"
+    assert [match.title for match in matched.rules] == ["A forged kernel line, and then a real one"]
 
 
 def test_a_reader_that_comes_too_late(flood: list[Answer]) -> None:
