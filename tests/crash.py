@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from watcher import store as storing
+from watcher.delivery import store as storing
 
 
 def survives(statement: int, run: Callable[[], None]) -> bool:

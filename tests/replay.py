@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from watcher.daemon.feed import Feed
 from watcher.detect import Detector
 from watcher.event import Event
-from watcher.feed import Feed
 from watcher.pack import load_pack
 from watcher.record import Gap, Host, Place, Record
 from watcher.rules.prefilter import Prefilter
@@ -104,7 +104,7 @@ class Replay:
 
 def feed(items: Sequence[Record | Gap], state: str | None, batch: int = 7, flood: int = 0) -> Feed:
     """Make a feed of a replay that goes on from `state`."""
-    from watcher.feed import opened
+    from watcher.daemon.feed import opened
 
     return Feed(Replay(items, batch, opened(state).get("at")), PACK, flood, state)
 

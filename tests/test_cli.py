@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from tests.replay import events
+from watcher.delivery.outbox import Outbox
+from watcher.delivery.store import Store
 from watcher.event import json_schema
-from watcher.outbox import Outbox
-from watcher.store import Store
 
 OWN = Path(__file__).parent / "corpus"
 ROOT = Path(__file__).parent.parent
@@ -315,7 +315,7 @@ def test_help_has_an_example(args: str) -> None:
 def test_an_error_about_a_file_names_it() -> None:
     """Whatever goes wrong with a file: it was perhaps not writing that failed."""
     code = (
-        "from pathlib import Path; from watcher import cli\n"
+        "from pathlib import Path; from watcher.cli import main as cli\n"
         "cli.cli.command('broken')(lambda: Path('/no/such').read_text())\n"
         "cli.main(['broken'])"
     )

@@ -17,7 +17,7 @@ HEAD = "title: t\nid: {}\nstatus: test\nlevel: low\nlogsource: {{product: linux}
 A, B, C = (f"5a1f6b0e-6c55-4d0e-8f6e-2f1f1c3b9a0{n}" for n in range(3))
 WITHOUT = """import sys
 sys.modules['sigma.backends.' + sys.argv[1]] = None
-from watcher import cli
+from watcher.cli import main as cli
 cli.main(['rules', 'convert', '--target', *sys.argv[2:]])
 """
 

@@ -16,13 +16,13 @@ import pytest
 from tests.correlated import PLAIN, text
 from tests.crash import survives
 from tests.replay import START_US, Replay, kernel_record
-from watcher.feed import Feed, opened
+from watcher.daemon.feed import Feed, opened
+from watcher.delivery.store import VERSION, Reading, Store
 from watcher.pack import check
 from watcher.record import Gap, Record
 from watcher.rules import Pack
 from watcher.rules.correlation import Correlator
 from watcher.rules.rule import compile_rule
-from watcher.store import VERSION, Reading, Store
 
 RULES: Final = PLAIN.replace("{X: ", "{'MESSAGE|contains': line ")
 THREE: Final = text(

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.parts import missing
+from watcher.daemon.faults import TIMES, Faults
 from watcher.errors import StoreError
-from watcher.faults import TIMES, Faults
 
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from watcher.faults import Faults
+from watcher.daemon.faults import Faults
 faults = Faults(Path(sys.argv[1]))
 faults.reading("journal")
 if sys.argv[2] == "later":

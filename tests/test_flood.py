@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.replay import HIT, PACK, kernel_record
+from watcher.daemon.flood import MINUTE_US, MOST, Flood
 from watcher.detect import Detector
 from watcher.event import Event
-from watcher.flood import MINUTE_US, MOST, Flood
 
 
 def denials(times_us: list[int]) -> list[Event]:

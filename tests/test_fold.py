@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from tests.replay import PACK, kernel_record
-from watcher import outbox as boxing
+from watcher.delivery import outbox as boxing
+from watcher.delivery.outbox import Outbox
+from watcher.delivery.store import Store
 from watcher.detect import Detector
 from watcher.event import Event
 from watcher.fold import PROGRAMS, RUNS, Fold
-from watcher.outbox import Outbox
 from watcher.sinks.sink import Parcel
-from watcher.store import Store
 
 HOUR_S = 3600
 US = 1_700_000_000_000_000

@@ -12,12 +12,12 @@ from typing import Self
 import pytest
 
 from tests.replay import events
-from watcher import forwarder as forwarding
+from watcher.delivery import forwarder as forwarding
+from watcher.delivery.forwarder import LONGEST_ASKED_S, LONGEST_WAIT_S, Backoff, Forwarder
+from watcher.delivery.outbox import Outbox
+from watcher.delivery.store import Reading, Store, try_again
 from watcher.errors import StoreError
-from watcher.forwarder import LONGEST_ASKED_S, LONGEST_WAIT_S, Backoff, Forwarder
-from watcher.outbox import Outbox
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Verdict
-from watcher.store import Reading, Store, try_again
 
 US = 1_700_000_000_000_000
 

@@ -20,10 +20,13 @@ from tests.outage.parts import Daemon, until
 from tests.parts import missing as missing_part
 from tests.replay import PACK, Replay, events, kernel_record
 from watcher.config import load
-from watcher.daemon import Daemon as WatcherDaemon
+from watcher.daemon.faults import Faults
+from watcher.daemon.feed import Feed
+from watcher.daemon.loop import Daemon as WatcherDaemon
+from watcher.daemon.posture_watch import PostureWatch
+from watcher.daemon.watchdog import Watchdog
+from watcher.delivery.store import Delivery, Reading, Store
 from watcher.errors import SourceError
-from watcher.faults import Faults
-from watcher.feed import Feed
 from watcher.follow import Stop
 from watcher.health.canary import GRACE_S, Canary, CanaryVitals
 from watcher.health.figures import kept
@@ -32,13 +35,10 @@ from watcher.health.report import for_people, is_healthy, look
 from watcher.health.verdict import BACKLOG_S, Check, Now, checks, within_s
 from watcher.health.vitals import LogVitals, Vitals, parsed
 from watcher.host import now_us
-from watcher.posture_watch import PostureWatch
 from watcher.record import Gap, Record
 from watcher.rules.prefilter import Prefilter
 from watcher.sources.journal_entry import CANARY, CANARY_ID
 from watcher.sources.kmsg import KmsgSource
-from watcher.store import Delivery, Reading, Store
-from watcher.watchdog import Watchdog
 
 NOW_US = 1_790_000_000_000_000
 WELL = Vitals(
@@ -290,7 +290,7 @@ def test_a_long_catch_up_is_told_while_it_gets_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is read for minutes without an event is no reading that stands still."""
-    monkeypatch.setattr("watcher.daemon.POSITION_S", 0)
+    monkeypatch.setattr("watcher.daemon.loop.POSITION_S", 0)
     monkeypatch.setattr("watcher.health.pulse.TOLD_S", 0)
     told: list[str | None] = []
     event = os.eventfd(1)

@@ -24,6 +24,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.outage.parts import Daemon, until
 from tests.replay import HOST, events, feed, kernel_record
 from watcher.config import check
+from watcher.delivery.outbox import Outbox
+from watcher.delivery.store import DROPPED, FILE, Store
+from watcher.delivery.totals import MOST
 from watcher.detect import Detector, gap_event
 from watcher.errors import StoreError
 from watcher.event import Event
@@ -37,11 +40,8 @@ from watcher.health.rule_time import RuleTime
 from watcher.health.vitals import LogVitals, Vitals, parsed
 from watcher.host import now_us, this_host
 from watcher.kinds import KINDS, SEVERITIES
-from watcher.outbox import Outbox
 from watcher.pack import load_pack
 from watcher.record import Gap, Place
-from watcher.store import DROPPED, FILE, Store
-from watcher.totals import MOST
 
 NOW_US = 1_790_000_000_000_000
 
@@ -440,7 +440,7 @@ def _listens(port: int) -> bool:
 def test_a_daemon_without_metrics_loads_nothing_for_them() -> None:
     """Neither Prometheus's library nor an HTTP server."""
     code = (
-        "import sys, watcher.service, watcher.health.pulse as p; q = p.Pulse()\n"
+        "import sys, watcher.daemon.service, watcher.health.pulse as p; q = p.Pulse()\n"
         "q.open('', None, print); q.told(); q.close()\n"
         "print([m for m in ('prometheus_client', 'http.server') if m in sys.modules])"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from docs.man.commands import commands
-from watcher.cli import cli
+from watcher.cli.main import cli
 
 TREE = Path(__file__).parents[1]
 README = (TREE / "README.md").read_text()

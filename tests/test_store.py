@@ -16,13 +16,13 @@ import pytest
 
 from tests.crash import survives
 from tests.replay import PACK, events, feed, stream
+from watcher.daemon.feed import Feed
+from watcher.delivery.outbox import Outbox
+from watcher.delivery.store import DROPPED, FILE, Lost, Reading, Store
 from watcher.detect import gap_event
 from watcher.errors import StoreError
 from watcher.event import Event
-from watcher.feed import Feed
-from watcher.outbox import Outbox
 from watcher.record import Gap, Host, Place, Record
-from watcher.store import DROPPED, FILE, Lost, Reading, Store
 
 US = 1_700_000_000_000_000
 
@@ -253,7 +253,7 @@ def test_the_store_can_be_read_beside_a_daemon(tmp_path: Path) -> None:
     """`events` in another process, while the daemon holds the store."""
     with Store(tmp_path) as store:
         store.commit(events(3), {}, US)
-        code = "from watcher.store import Reading; from pathlib import Path;"
+        code = "from watcher.delivery.store import Reading; from pathlib import Path;"
         code += f"print(len(list(Reading(Path({str(tmp_path)!r})).lines())))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
         assert done.stdout == b"3\n"

@@ -13,13 +13,14 @@ from typing import Any, Final
 import pytest
 
 from tests.parts import missing
-from watcher import service, units
+from watcher import units
 from watcher.config import Config, SourceOptions, StoreOptions
+from watcher.daemon import service
+from watcher.delivery.store import FILE
 from watcher.errors import UsageError
 from watcher.kinds import KINDS
 from watcher.sinks.journal import message_id
 from watcher.sources.journal_entry import CANARY_ID
-from watcher.store import FILE
 
 ROOT: Final = Path(__file__).parent.parent
 SERVICE: Final = "lockdown-watcher.service"

@@ -18,8 +18,8 @@ import pytest
 from tests.journal.real import START_US, build, line, lockdown_line
 from tests.parts import missing
 from tests.scripted import free_port
-from watcher.store import Reading
-from watcher.watchdog import MORE_S, NEWS_S, Watchdog
+from watcher.daemon.watchdog import MORE_S, NEWS_S, Watchdog
+from watcher.delivery.store import Reading
 
 STUCK: Final = Path(__file__).parent / "stuck"
 INTERVAL_S: Final = 2.0

@@ -24,7 +24,7 @@ def main() -> None:
         # Run at once: what comes before is felt by the command, the rest can wait for its end.
         seen = witness.run(command)
         witness.end_as(seen, _tell)
-    from watcher import cli
+    from watcher.cli import main as cli
 
     cli.main(arguments, command)
 

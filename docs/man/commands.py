@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from docs.man.roff import filled, item, literal, paragraph, section, subsection
-from watcher.cli import cli
+from watcher.cli.main import cli
 
 _NAME = "lockdown-watcher"
 _STATUS = (

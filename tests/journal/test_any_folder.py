@@ -23,13 +23,13 @@ from tests.parts import missing
 from tests.replay import kernel_record
 from tests.test_cli import lines, run
 from watcher import pack as packs
+from watcher.delivery.store import Store
 from watcher.detect import Detector
 from watcher.rules.evaluate import Fields
 from watcher.rules.parse import parse
 from watcher.rules.rule import Pack, Rule, compile_rule
 from watcher.sources.journal import JournalSource, Span
 from watcher.sources.journal_files import Where
-from watcher.store import Store
 
 SIGMA: Final = Path(__file__).parents[2] / "../shared/sigma-linux/rules/linux"
 DAY_US: Final = 86_400_000_000

@@ -31,11 +31,11 @@ from tests.journal.real import (
     records,
 )
 from tests.outage.parts import Daemon, until
+from watcher.delivery.store import Reading
 from watcher.health.canary import GRACE_S
 from watcher.sources.journal import JournalSource, Span
 from watcher.sources.journal_entry import CANARY, CANARY_ID
 from watcher.sources.journal_files import Where
-from watcher.store import Reading
 
 EVERY_S = 2
 WITHIN_S = EVERY_S + GRACE_S

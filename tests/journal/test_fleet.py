@@ -17,19 +17,20 @@ import pytest
 from tests.journal.real import BOOT, BOOT_2, build, entry, line, lockdown_line
 from tests.outage.parts import Daemon, until
 from tests.parts import missing
-from watcher import choose, fleet
+from watcher import choose
 from watcher.config import Config, SourceOptions, StoreOptions
+from watcher.daemon import fleet
+from watcher.daemon.faults import TIMES, Faults
+from watcher.daemon.feed import Log
+from watcher.daemon.fleet import NAME
+from watcher.daemon.service import Logs
+from watcher.delivery.store import Reading, Store
 from watcher.errors import SourceError
 from watcher.event import Event
-from watcher.faults import TIMES, Faults
-from watcher.feed import Log
-from watcher.fleet import NAME
 from watcher.pack import load_pack
-from watcher.service import Logs
 from watcher.sources import journal_files
 from watcher.sources.journal_header import header
 from watcher.sources.kmsg import KmsgSource
-from watcher.store import Reading, Store
 
 MINUTE_US = 60_000_000
 

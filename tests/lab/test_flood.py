@@ -8,7 +8,7 @@ from tests.lab.apt import NotInArchive
 from tests.lab.kernels import kernel
 from tests.lab.parts import need_lab
 from tests.lab.small import INTEGRITY, boot
-from watcher.flood import Flood
+from watcher.daemon.flood import Flood
 
 pytestmark = pytest.mark.timeout(600)
 

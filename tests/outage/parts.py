@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
+from watcher.delivery.store import Reading, Store
 from watcher.errors import StoreError
-from watcher.store import Reading, Store
 
 PATIENCE_S = 60.0
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.journal.real import START_US, build, line, lockdown_line, need_root
 from tests.outage.parts import Daemon, until
-from watcher.faults import TIMES
+from watcher.daemon.faults import TIMES
 from watcher.host import now_us
 
 PAGE = 4096

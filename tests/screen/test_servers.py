@@ -235,10 +235,10 @@ def switches(process: subprocess.Popen[Any]) -> int:
 # Imported before: the folder this lies in may be nobody's to read.
 AS_NOBODY = """
 import encodings.ascii, html, os, sys
-import watcher.cli, watcher.config, watcher.log, watcher.sources.journal, jeepney.io.blocking
+import watcher.cli.main, watcher.config, watcher.log, watcher.sources.journal, jeepney.io.blocking
 import watcher.desktop.agent
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
-watcher.cli.main(sys.argv[1:])
+watcher.cli.main.main(sys.argv[1:])
 """
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
-from watcher import __version__, posture, store
+from watcher import __version__, posture
+from watcher.delivery import store
+from watcher.delivery.totals import Total
 from watcher.errors import StoreError
 from watcher.gaps import CAUSES
 from watcher.health.verdict import Check, Now, checks
@@ -19,7 +21,6 @@ from watcher.health.vitals import Vitals, parsed
 from watcher.host import now_us, this_host
 from watcher.kinds import KINDS, SEVERITIES
 from watcher.lockdown.causes import CAUSE_NAMES
-from watcher.totals import Total
 
 UNKNOWN: Final = "unknown"
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from watcher import __version__
+from watcher.daemon.feed import Feed, Log, Source
 from watcher.event import Event
-from watcher.feed import Feed, Log, Source
 from watcher.health.canary import Canary
 from watcher.health.rule_time import RuleTime
 from watcher.health.vitals import FLEET, LogVitals, Vitals

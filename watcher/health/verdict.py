@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from watcher.delivery.store import Delivery
 from watcher.health.canary import GRACE_S, CanaryVitals
 from watcher.health.vitals import Vitals
-from watcher.store import Delivery
 
 BACKLOG_S: Final = 3600.0
 """A sink that has not got an event for so long is in trouble."""

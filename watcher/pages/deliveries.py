@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
+from watcher.delivery.store import Delivery, Reading
 from watcher.sinks.plain import plain
-from watcher.store import Delivery, Reading
 
 _HEAD: Final = ("sink", "delivered", "waiting", "retries", "set aside", "trouble")
 

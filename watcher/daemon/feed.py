@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
 
+from watcher.daemon.flood import Flood
 from watcher.detect import Detector
 from watcher.errors import SourceError
 from watcher.event import Event
-from watcher.flood import Flood
 from watcher.follow import HELD_S, QUIET_S
 from watcher.record import Gap, Record
 from watcher.rules import Pack

@@ -21,12 +21,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
-from watcher import memory, totals
+from watcher.delivery import memory, totals
+from watcher.delivery.store_file import locked, set_aside
+from watcher.delivery.totals import Total
 from watcher.errors import StoreError
 from watcher.event import Event
 from watcher.kinds import SEVERITIES
-from watcher.store_file import locked, set_aside
-from watcher.totals import Total
 
 FILE: Final = "events.sqlite3"
 VERSION: Final = 4

@@ -6,9 +6,9 @@ import sqlite3
 import time
 from typing import Final
 
-from watcher.posture_watch import PostureWatch
+from watcher.daemon.posture_watch import PostureWatch
+from watcher.delivery.store import Store
 from watcher.sinks.plain import plain
-from watcher.store import Store
 
 _MOST: Final = 200
 """Characters of a trouble: it is told whole in the log."""

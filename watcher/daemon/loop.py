@@ -16,24 +16,24 @@ from dataclasses import replace
 from typing import Final
 
 from watcher.config import Config, name_of, sink_module
+from watcher.daemon.faults import Faults
+from watcher.daemon.feed import Feed, Log
+from watcher.daemon.posture_watch import PostureWatch
+from watcher.daemon.status_line import StatusLine
+from watcher.daemon.watchdog import Watchdog
+from watcher.delivery.forwarder import Forwarder
+from watcher.delivery.outbox import Outbox
+from watcher.delivery.store import DROPPED, Lost, Store
 from watcher.detect import gap_event
 from watcher.errors import SourceError, StoreError, WatcherError
 from watcher.event import Event
-from watcher.faults import Faults
-from watcher.feed import Feed, Log
 from watcher.follow import Stop
-from watcher.forwarder import Forwarder
 from watcher.health.pulse import Pulse
 from watcher.host import now_us, this_host
 from watcher.kinds import SEVERITIES
-from watcher.outbox import Outbox
-from watcher.posture_watch import PostureWatch
 from watcher.record import Gap, Place
 from watcher.rules import Pack
 from watcher.sinks.sink import SinkOptions
-from watcher.status_line import StatusLine
-from watcher.store import DROPPED, Lost, Store
-from watcher.watchdog import Watchdog
 
 POSITION_S: Final = 5.0
 """Lines that are no events move the position at most so often."""

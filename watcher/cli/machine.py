@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn, get_args
 
 import click
 
-from watcher.errors import SourceError, UsageError
-from watcher.terminal import (
+from watcher.cli.terminal import (
     Output,
     complain,
     complete_files,
@@ -18,6 +17,7 @@ from watcher.terminal import (
     output_option,
     wants_json,
 )
+from watcher.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     from watcher.boots import Boot

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from watcher.delivery.outbox import Outbox
 from watcher.host import now_us
-from watcher.outbox import Outbox
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
 
 _T = TypeVar("_T")

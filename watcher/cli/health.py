@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from watcher.terminal import Output, output_option, wants_json
+from watcher.cli.terminal import Output, output_option, wants_json
 
 _config = click.option("--config", "chosen", metavar="FILE", help="This configuration alone.")
 
@@ -28,7 +28,8 @@ def metrics(file: Path | None, chosen: str | None) -> None:
     \b
     Example: lockdown-watcher metrics --write /var/lib/node_exporter/lockdown_watcher.prom
     """
-    from watcher import config, service
+    from watcher import config
+    from watcher.daemon import service
     from watcher.health import exposition, figures
 
     found = figures.gather(service.kept_folder(config.load(chosen)))
@@ -49,7 +50,8 @@ def health(chosen: str | None, output: Output | None) -> int:
     \b
     Example: lockdown-watcher health || logger -p daemon.crit "lockdown-watcher is blind"
     """
-    from watcher import config, service
+    from watcher import config
+    from watcher.daemon import service
     from watcher.health import report
 
     folder = service.kept_folder(config.load(chosen))

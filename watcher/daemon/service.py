@@ -11,25 +11,25 @@ from typing import Final
 
 from watcher import choose
 from watcher.config import Config
-from watcher.daemon import Daemon
+from watcher.daemon.faults import Faults
+from watcher.daemon.feed import Feed, Log, Source, opened
+from watcher.daemon.fleet import NAME, Fleet, removed
+from watcher.daemon.loop import Daemon
+from watcher.daemon.posture_watch import PostureWatch
+from watcher.daemon.watchdog import Watchdog
+from watcher.delivery.store import FILE, Store
 from watcher.detect import gap_event
 from watcher.errors import SourceError
 from watcher.event import Event
-from watcher.faults import Faults
-from watcher.feed import Feed, Log, Source, opened
-from watcher.fleet import NAME, Fleet, removed
 from watcher.follow import Stop
 from watcher.health.canary import Canary
 from watcher.health.pulse import Pulse
 from watcher.host import now_us, this_host
 from watcher.pack import load_pack
-from watcher.posture_watch import PostureWatch
 from watcher.record import Gap, Place
 from watcher.rules import Pack
 from watcher.rules.correlation import Correlator
 from watcher.sources.journal_header import Header
-from watcher.store import FILE, Store
-from watcher.watchdog import Watchdog
 
 Say = Callable[[str], None]
 

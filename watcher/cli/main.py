@@ -13,18 +13,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watcher import (
-    __version__,
-    cli_daemon,
-    cli_desktop,
-    cli_health,
-    cli_machine,
-    cli_rules,
-    cli_units,
-)
-from watcher.errors import SourceError, WatcherError
-from watcher.kinds import SEVERITIES, Severity
-from watcher.terminal import (
+from watcher import __version__
+from watcher.cli import daemon, desktop, health, machine, rules, units
+from watcher.cli.terminal import (
     Output,
     complain,
     complete_files,
@@ -36,6 +27,8 @@ from watcher.terminal import (
     wants_json,
     writer,
 )
+from watcher.errors import SourceError, WatcherError
+from watcher.kinds import SEVERITIES, Severity
 
 if TYPE_CHECKING:
     from watcher.event import Event
@@ -100,9 +93,10 @@ def watch(  # noqa: PLR0913 - one parameter an option
 
 @cli.command()
 @click.argument("files", nargs=-1, metavar="[FILE... | -]", shell_complete=complete_files)
-@cli_rules.past_options
-@click.option("--rules", multiple=True, metavar="FILE|DIR", shell_complete=complete_files,
-              help="These Sigma rules alone, from any folder.")  # fmt: skip
+@rules.past_options
+@click.option("--rules", "rule_files", multiple=True, metavar="FILE|DIR",
+              help="These Sigma rules alone, from any folder.",
+              shell_complete=complete_files)  # fmt: skip
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit 1 if such an event was found.")
 @output_option
 @verbose_option
@@ -113,7 +107,7 @@ def scan(  # noqa: PLR0913, PLR0917
     boot: str,
     since: str | None,
     until: str | None,
-    rules: tuple[str, ...],
+    rule_files: tuple[str, ...],
     fail_on: Severity | None,
     output: Output | None,
     *,
@@ -129,9 +123,9 @@ def scan(  # noqa: PLR0913, PLR0917
     """
     from watcher import scan as scanning
 
-    asked = cli_rules.extent(files, journal_dir, namespace, boot, since, until)
+    asked = rules.extent(files, journal_dir, namespace, boot, since, until)
     tally = scanning.Tally()
-    pack = cli_rules.chosen(rules)
+    pack = rules.chosen(rule_files)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         write = writer(output, verbose=verbose)
@@ -199,7 +193,7 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-_PARTS = (cli_daemon, cli_desktop, cli_health, cli_machine, cli_rules, cli_units)
+_PARTS = (daemon, desktop, health, machine, rules, units)
 
 for _command in chain.from_iterable(part.COMMANDS for part in _PARTS):
     cli.add_command(_command)

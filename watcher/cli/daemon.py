@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from watcher.terminal import (
+from watcher.cli.terminal import (
     Output,
     complain,
     complete_files,
@@ -40,7 +40,7 @@ def daemon(chosen: str | None) -> None:
     Example: lockdown-watcher daemon --config /etc/lockdown-watcher/config.toml
     """
     from watcher import config, log
-    from watcher.service import serve
+    from watcher.daemon.service import serve
 
     gc.enable()
     serve(lambda: config.load(chosen, open_sinks=True), log.logger().info)
@@ -108,9 +108,10 @@ def events(since: str | None, chosen: str | None, output: Output | None, *, verb
     """
     import json
 
-    from watcher import config, service
+    from watcher import config
+    from watcher.daemon import service
+    from watcher.delivery.store import Reading
     from watcher.event import Event
-    from watcher.store import Reading
 
     with Reading(service.kept_folder(config.load(chosen))) as reading:
         lines = reading.lines(epoch_us(since) if since else 0)
@@ -133,9 +134,10 @@ def deliveries(context: click.Context, chosen: str | None, output: Output | None
     \b
     Example: lockdown-watcher deliveries
     """
-    from watcher import config, service
+    from watcher import config
+    from watcher.daemon import service
+    from watcher.delivery.store import Reading
     from watcher.pages.deliveries import render
-    from watcher.store import Reading
 
     context.obj = service.kept_folder(config.load(chosen))
     if context.invoked_subcommand is None:
@@ -153,7 +155,9 @@ def deliveries_retry(folder: Path, sink: str, chosen: str | None) -> None:
     \b
     Example: lockdown-watcher deliveries retry splunk
     """
-    from watcher import config, service, store
+    from watcher import config
+    from watcher.daemon import service
+    from watcher.delivery import store
 
     if chosen:
         folder = service.kept_folder(config.load(chosen))

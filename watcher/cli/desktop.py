@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from watcher.errors import UsageError, WatcherError
-from watcher.terminal import (
+from watcher.cli.terminal import (
     Output,
     complain,
     journal_dir_option,
@@ -20,6 +19,7 @@ from watcher.terminal import (
     output_option,
     wants_json,
 )
+from watcher.errors import UsageError, WatcherError
 
 if TYPE_CHECKING:
     from watcher.desktop.mutes import Mutes

@@ -15,10 +15,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from watcher.daemon.feed import Feed
 from watcher.detect import gap_event
 from watcher.errors import SourceError
 from watcher.event import Event
-from watcher.feed import Feed
 from watcher.host import now_us
 from watcher.record import Gap, Host, Place
 from watcher.rules import Pack

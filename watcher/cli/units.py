@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from watcher.terminal import Output, complain, output_option, wants_json
+from watcher.cli.terminal import Output, complain, output_option, wants_json
 
 if TYPE_CHECKING:
     from watcher.units import Placed

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from watcher.delivery.store import connect, transaction
 from watcher.fold import Fold
 from watcher.host import now_us as clock_us
 from watcher.sinks.sink import Parcel
-from watcher.store import connect, transaction
 
 
 class Outbox:

@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from watcher.convert import TARGETS
-from watcher.errors import SourceError, UsageError
-from watcher.sinks.plain import plain
-from watcher.terminal import (
+from watcher.cli.terminal import (
     Output,
     complain,
     complete_files,
@@ -25,6 +22,9 @@ from watcher.terminal import (
     output_option,
     wants_json,
 )
+from watcher.convert import TARGETS
+from watcher.errors import SourceError, UsageError
+from watcher.sinks.plain import plain
 
 if TYPE_CHECKING:
     from watcher.rules import Pack, Rule
@@ -108,9 +108,10 @@ def rules_list(chosen_config: str | None, output: Output | None) -> None:
 
 def _hits(chosen_config: str | None) -> dict[str, int] | None:
     """Count the store's events by rule; None where there is no store to read."""
-    from watcher import config, service
+    from watcher import config
+    from watcher.daemon import service
+    from watcher.delivery.store import Reading
     from watcher.errors import WatcherError
-    from watcher.store import Reading
 
     try:
         with Reading(service.kept_folder(config.load(chosen_config))) as reading:
