@@ -24,13 +24,13 @@ from watcher.daemon.faults import Faults
 from watcher.daemon.feed import Feed
 from watcher.daemon.loop import Daemon as WatcherDaemon
 from watcher.daemon.posture_watch import PostureWatch
+from watcher.daemon.pulse import Pulse
 from watcher.daemon.watchdog import Watchdog
 from watcher.delivery.store import Delivery, Reading, Store
 from watcher.errors import SourceError
 from watcher.follow import Stop
 from watcher.health.canary import GRACE_S, Canary, CanaryVitals
 from watcher.health.figures import kept
-from watcher.health.pulse import Pulse
 from watcher.health.report import for_people, is_healthy, look
 from watcher.health.verdict import BACKLOG_S, Check, Now, checks, within_s
 from watcher.health.vitals import LogVitals, Vitals, parsed
@@ -291,7 +291,7 @@ def test_a_long_catch_up_is_told_while_it_gets_on(
 ) -> None:
     """What is read for minutes without an event is no reading that stands still."""
     monkeypatch.setattr("watcher.daemon.loop.POSITION_S", 0)
-    monkeypatch.setattr("watcher.health.pulse.TOLD_S", 0)
+    monkeypatch.setattr("watcher.daemon.pulse.TOLD_S", 0)
     told: list[str | None] = []
     event = os.eventfd(1)
 

@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.outage.parts import Daemon, until
 from tests.replay import HOST, events, feed, kernel_record
 from watcher.config import check
+from watcher.daemon.pulse import Pulse
 from watcher.delivery.outbox import Outbox
 from watcher.delivery.store import DROPPED, FILE, Store
 from watcher.delivery.totals import MOST
@@ -35,7 +36,6 @@ from watcher.health.canary import CanaryVitals
 from watcher.health.endpoint import CONNECTIONS, TIMEOUT_S, Endpoint
 from watcher.health.exposition import PREFIX, render, write
 from watcher.health.figures import Family, families, gather
-from watcher.health.pulse import Pulse
 from watcher.health.rule_time import RuleTime
 from watcher.health.vitals import LogVitals, Vitals, parsed
 from watcher.host import now_us, this_host
@@ -260,7 +260,7 @@ def test_vitals_survive_the_store() -> None:
 def test_an_idle_daemon_has_nothing_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once it has told how it started; what changes is told once in 5 s, with no wake-up else."""
     now = 1000.0
-    monkeypatch.setattr("watcher.health.pulse.time.monotonic", lambda: now)
+    monkeypatch.setattr("watcher.daemon.pulse.time.monotonic", lambda: now)
     pulse = Pulse()
     assert pulse.due_s() == 0
     assert pulse.told()
@@ -440,7 +440,7 @@ def _listens(port: int) -> bool:
 def test_a_daemon_without_metrics_loads_nothing_for_them() -> None:
     """Neither Prometheus's library nor an HTTP server."""
     code = (
-        "import sys, watcher.daemon.service, watcher.health.pulse as p; q = p.Pulse()\n"
+        "import sys, watcher.daemon.service, watcher.daemon.pulse as p; q = p.Pulse()\n"
         "q.open('', None, print); q.told(); q.close()\n"
         "print([m for m in ('prometheus_client', 'http.server') if m in sys.modules])"
     )

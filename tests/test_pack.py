@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sigma.collection import SigmaCollection
 
 from watcher.detect import judge
+from watcher.examples import example_record, faults
 from watcher.kinds import KINDS
 from watcher.lockdown import CAUSES, LINES, REASONS, WORDINGS
 from watcher.lockdown.wordings import Wording
@@ -22,7 +23,6 @@ from watcher.pack import check, read_texts, shipped
 from watcher.provenance import split_identifier
 from watcher.record import Record
 from watcher.rules import Pack, Prefilter, Rule
-from watcher.rules.examples import example_record, faults
 from watcher.rules.rule import compile_rule
 
 FILES: Final = sorted(shipped().glob("*.yml"))

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from watcher.daemon.feed import Source as Resumable
 from watcher.errors import SourceError
-from watcher.follow import Source
+from watcher.follow import Resumable, Source
 from watcher.host import now_us, this_host
 from watcher.rules import Pack
 

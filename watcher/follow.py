@@ -14,6 +14,7 @@ from typing import Final, Protocol, Self
 from watcher.detect import Detector
 from watcher.event import Event
 from watcher.record import Gap, Record
+from watcher.rules.prefilter import Prefilter
 
 QUIET_S: Final = 1.0
 """After this many seconds without a line, what is held back (an open gap) is told."""
@@ -36,6 +37,24 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of the log."""
+
+
+class Resumable(Source, Protocol):
+    """A log that is followed and can be gone on with, as the daemon does."""
+
+    also: tuple[bytes, ...]
+    """Texts it looks for besides the rules'."""
+
+    @property
+    def last_us(self) -> int | None:
+        """Give when the last line read was written, in Epoch microseconds; None before any."""
+
+    @property
+    def position(self) -> str:
+        """Give the place up to which all was given; a source made with it goes on there."""
+
+    def use(self, prefilter: Prefilter) -> None:
+        """Look for what other rules want."""
 
 
 Write = Callable[[Event], None]

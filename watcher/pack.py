@@ -125,10 +125,10 @@ def _compiled(data: list[RuleData] | None) -> tuple[Rule, ...] | None:
 
 def check(texts: Texts, expand: Expand | None = None) -> tuple[list[RuleData], list[Fault]]:
     """Parse rules and hold them against their examples; give those that run and every fault."""
-    from watcher.rules.examples import faults as missed
+    from watcher.examples import faults as missed
     from watcher.rules.faults import Fault
     from watcher.rules.parse import parse
-    from watcher.rules.sequences import misses
+    from watcher.sequences import misses
 
     with _quiet():
         rules, faults = parse(texts, expand or {})

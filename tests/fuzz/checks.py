@@ -13,6 +13,7 @@ from tests.fuzz.grammar import TAILS, escaped
 from tests.fuzz.oracle import denial_in
 from watcher.detect import Detector, judge
 from watcher.event import Event
+from watcher.examples import example_record
 from watcher.explain import explain
 from watcher.lockdown import MAX_TEXT, WORDINGS, Finding, recognise
 from watcher.pack import check as check_pack
@@ -20,7 +21,6 @@ from watcher.pack import load_pack
 from watcher.pages.explanation import render
 from watcher.provenance import trust_of
 from watcher.record import Host, Place, Record
-from watcher.rules.examples import example_record
 from watcher.rules.rule import Pack, compile_rule
 from watcher.sinks.shown import Console, JsonLines
 from watcher.sources.frames import unframe

@@ -34,10 +34,10 @@ from tests.journal.real import (
 )
 from watcher.errors import SourceError, UsageError
 from watcher.event import Event
+from watcher.examples import example_record
 from watcher.kinds import KINDS
 from watcher.pack import shipped
 from watcher.record import Gap, Record
-from watcher.rules.examples import example_record
 from watcher.scan import Extent, Tally, scan
 from watcher.sources.journal import JournalSource, Span
 from watcher.sources.journal_entry import MISSED_ID

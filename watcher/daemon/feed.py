@@ -15,43 +15,12 @@ from watcher.daemon.flood import Flood
 from watcher.detect import Detector
 from watcher.errors import SourceError
 from watcher.event import Event
-from watcher.follow import HELD_S, QUIET_S
-from watcher.record import Gap, Record
+from watcher.follow import HELD_S, QUIET_S, Resumable
 from watcher.rules import Pack
 from watcher.rules.correlation import Correlator
-from watcher.rules.prefilter import Prefilter
 
 FLOOD_S: Final = 60.0
 """A fold is told after so long a quiet, if no line of another minute came before."""
-
-
-class Source(Protocol):
-    """A log that is followed and can be gone on with."""
-
-    name: str
-    lines_read: int
-    also: tuple[bytes, ...]
-    """Texts it looks for besides the rules'."""
-
-    @property
-    def last_us(self) -> int | None:
-        """Give when the last line read was written, in Epoch microseconds; None before any."""
-
-    @property
-    def position(self) -> str:
-        """Give the place up to which all was given; a source made with it goes on there."""
-
-    def fileno(self) -> int:
-        """Give a descriptor that becomes readable when there is more; may change after `read`."""
-
-    def read(self) -> Iterator[list[Record | Gap]]:
-        """Give batches until the source is drained; never waits."""
-
-    def use(self, prefilter: Prefilter) -> None:
-        """Look for what other rules want."""
-
-    def close(self) -> None:
-        """Let go of the log."""
 
 
 class Log(Protocol):
@@ -88,7 +57,7 @@ class Feed:
 
     def __init__(  # noqa: PLR0913 - what a log is, what is done with it, how far it was
         self,
-        source: Source,
+        source: Resumable,
         pack: Pack,
         per_minute: int,
         state: str | None,

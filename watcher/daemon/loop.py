@@ -19,6 +19,7 @@ from watcher.config import Config, name_of, sink_module
 from watcher.daemon.faults import Faults
 from watcher.daemon.feed import Feed, Log
 from watcher.daemon.posture_watch import PostureWatch
+from watcher.daemon.pulse import Pulse
 from watcher.daemon.status_line import StatusLine
 from watcher.daemon.watchdog import Watchdog
 from watcher.delivery.forwarder import Forwarder
@@ -28,7 +29,6 @@ from watcher.detect import gap_event
 from watcher.errors import SourceError, StoreError, WatcherError
 from watcher.event import Event
 from watcher.follow import Stop
-from watcher.health.pulse import Pulse
 from watcher.host import now_us, this_host
 from watcher.kinds import SEVERITIES
 from watcher.record import Gap, Place

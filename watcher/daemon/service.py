@@ -12,18 +12,18 @@ from typing import Final
 from watcher import choose
 from watcher.config import Config
 from watcher.daemon.faults import Faults
-from watcher.daemon.feed import Feed, Log, Source, opened
+from watcher.daemon.feed import Feed, Log, opened
 from watcher.daemon.fleet import NAME, Fleet, removed
 from watcher.daemon.loop import Daemon
 from watcher.daemon.posture_watch import PostureWatch
+from watcher.daemon.pulse import Pulse
 from watcher.daemon.watchdog import Watchdog
 from watcher.delivery.store import FILE, Store
 from watcher.detect import gap_event
 from watcher.errors import SourceError
 from watcher.event import Event
-from watcher.follow import Stop
+from watcher.follow import Resumable, Stop
 from watcher.health.canary import Canary
-from watcher.health.pulse import Pulse
 from watcher.host import now_us, this_host
 from watcher.pack import load_pack
 from watcher.record import Gap, Place
@@ -186,7 +186,7 @@ class Logs:
             return []
         return [self._feed(source, state)]
 
-    def _feed(self, source: Source, state: str | None) -> Feed:
+    def _feed(self, source: Resumable, state: str | None) -> Feed:
         return Feed(source, self._pack, self._limit, state, correlator=self.correlator)
 
     def _forget(self, gone: Mapping[str, bool]) -> list[Event]:

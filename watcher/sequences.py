@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from watcher.detect import Detector
+from watcher.examples import example_record
 from watcher.record import Host, Record
-from watcher.rules.examples import example_record
 from watcher.rules.rule import Example, Pack, Rule, RuleData, compile_rule
 from watcher.rules.windows import microseconds
 

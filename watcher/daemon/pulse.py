@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from watcher import __version__
-from watcher.daemon.feed import Feed, Log, Source
+from watcher.daemon.feed import Feed, Log
 from watcher.event import Event
+from watcher.follow import Resumable
 from watcher.health.canary import Canary
 from watcher.health.rule_time import RuleTime
 from watcher.health.vitals import FLEET, LogVitals, Vitals
@@ -37,7 +38,7 @@ class Pulse:
         self._vitals = Vitals(__version__, this_host().boot_id, os.getpid(), now_us())
         self._canary: Canary | None = None
         self._journal_shows: Callable[[], bool] = bool
-        self._counted: WeakKeyDictionary[Source, int] = WeakKeyDictionary()
+        self._counted: WeakKeyDictionary[Resumable, int] = WeakKeyDictionary()
         self._changed = True
         self._told_s = float("-inf")
         self._endpoint: Endpoint | None = None
@@ -52,7 +53,7 @@ class Pulse:
         """Give the same rules, which from now on are timed."""
         return self._rule_time.timed(pack)
 
-    def read(self, name: str, source: Source, *, caught_up: bool) -> None:
+    def read(self, name: str, source: Resumable, *, caught_up: bool) -> None:
         """Note how far a log was read."""
         new = source.lines_read - self._counted.get(source, 0)
         name = FLEET.strip() if name.startswith(FLEET) else name
