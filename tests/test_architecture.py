@@ -14,6 +14,7 @@ MODULES = sorted(WATCHER.rglob("*.py"))
 
 # Who may import what of this package. A name ending in "." stands for a folder.
 MIDDLE = (
+    "hidden",
     "kinds",
     "record",
     "provenance",
@@ -29,11 +30,12 @@ MIDDLE = (
 ALLOWED: dict[str, tuple[str, ...]] = {
     "kinds": (),
     "errors": (),
+    "hidden": (),
     "record": (),
     "gaps": ("record",),
     "provenance": ("record",),
     "lockdown.": ("kinds", "lockdown."),
-    "event": ("kinds", "record", "lockdown."),
+    "event": ("hidden", "kinds", "record", "lockdown."),
     "rules.": ("kinds", "record", "provenance", "rules."),
     "detect": ("kinds", "record", "gaps", "hits", "lockdown.", "rules.", "event"),
     "hits": ("event", "kinds", "record", "rules."),
@@ -46,8 +48,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "sequences": ("detect", "event", "examples", "hits", "provenance", "record", "rules."),
     "sources.": ("errors", "host", "record", "provenance", "rules.prefilter",
                  "rules.needs", "rules.values", "sources."),
-    "encodings.": ("", "kinds", "event", "encodings."),
-    "sinks.": ("", "errors", "event", "kinds", "encodings.", "lockdown.tried", "sinks."),
+    "encodings.": ("", "hidden", "kinds", "event", "encodings."),
+    "sinks.": ("", "errors", "event", "hidden", "kinds", "encodings.", "lockdown.tried", "sinks."),
     "pages.": ("event", "kinds", "explain", "rules.", "sinks.plain", "sinks.shown", "pages.",
                "posture.", "diagnose.", "lockdown.", "boots", "delivery.store", "trial"),
     "posture_events": ("detect", "event", "kinds", "posture.", "record"),

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
+
+from watcher.cli import main as cli
 
 HEAVY = {"pydantic", "sigma", "asyncio", "ssl", "sqlite3", "email", "yaml"}
 LOADED = """
 import atexit, sys
 from watcher.__main__ import main
-atexit.register(lambda: print(*{name.split(".")[0] for name in sys.modules}, file=sys.stderr))
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
 main()
 """
 
@@ -29,7 +33,14 @@ def loaded(tmp_path: Path, *arguments: str) -> set[str]:
         check=False,
     )
     assert done.returncode in (0, 1), done.stderr
-    return set(done.stderr.splitlines()[-1].split())
+    found = set(done.stderr.splitlines()[-1].split())
+    assert {"click", "watcher.cli.main"} < found
+    return found
+
+
+def others(own: str) -> set[str]:
+    """Give the modules of the commands but one."""
+    return {f"watcher.cli.{name}" for name in cli.WHERE} - {f"watcher.cli.{own}"}
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -40,10 +51,30 @@ def test_a_scan_loads_little(tmp_path: Path, *, cached: bool) -> None:
     found = loaded(tmp_path, "scan", str(file))
     if cached:
         found = loaded(tmp_path, "scan", str(file))
-    assert "click" in found
-    assert not found & HEAVY
+    unused = {"convert", "config", "explain", "posture", "sources.journal", "delivery", "witness"}
+    assert not found & (HEAVY | others("logs") | {f"watcher.{name}" for name in unused})
 
 
 def test_explain_loads_little(tmp_path: Path) -> None:
     """The same of the shortest command."""
-    assert not loaded(tmp_path, "explain", "hibernation") & HEAVY
+    found = loaded(tmp_path, "explain", "hibernation")
+    assert not found & (HEAVY | others("logs") | {"watcher.pack", "watcher.scan"})
+
+
+def test_help_loads_the_commands_alone(tmp_path: Path) -> None:
+    """All of them, for it says a word of each; nothing of what they do."""
+    found = loaded(tmp_path, "--help")
+    ours = {name.removeprefix("watcher.") for name in found if name.startswith("watcher.")}
+    commands = {f"cli.{name}" for name in (*cli.WHERE, "main", "past", "terminal")}
+    assert ours == commands | {"__main__", "cli", "convert", "errors", "hidden", "kinds", "sinks",
+                               "sinks.plain"}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", cli.WHERE)
+def test_a_command_is_where_it_is_looked_for(module: str) -> None:
+    """What a module offers is what cli.py looks for in it, under the same name."""
+    offered = import_module(f"watcher.cli.{module}").COMMANDS
+    assert sorted(command.name for command in offered) == sorted(cli.WHERE[module])
+    context = click.Context(cli.cli)
+    for command in offered:
+        assert cli.cli.get_command(context, command.name) is command

@@ -15,15 +15,17 @@ def main() -> None:
     """Run the command line and exit with its status."""
     # Imports make many objects and little rubbish: collecting takes a tenth of a short command.
     gc.disable()
-    from watcher import witness  # first, for it keeps the environment as it is
+    arguments, command = sys.argv[1:], None
+    if arguments[:1] == ["why"]:
+        from watcher import witness  # first, for it keeps the environment as it is
 
+        arguments, command = witness.split(arguments)
+        if command and arguments == ["why"]:
+            # Run at once: what comes before is felt by the command, the rest can wait for its end.
+            seen = witness.run(command)
+            witness.end_as(seen, _tell)
     # A plugin that happens to be installed has no business in here, and looking takes 15 ms.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "1"
-    arguments, command = witness.split(sys.argv[1:])
-    if command and arguments == ["why"]:
-        # Run at once: what comes before is felt by the command, the rest can wait for its end.
-        seen = witness.run(command)
-        witness.end_as(seen, _tell)
     from watcher.cli import main as cli
 
     cli.main(arguments, command)

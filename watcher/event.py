@@ -16,6 +16,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Final
 
+from watcher.hidden import HIDDEN
 from watcher.kinds import Kind, Severity
 from watcher.lockdown.causes import CauseId
 from watcher.lockdown.lines import SecureBootState
@@ -210,19 +211,6 @@ def _json_escape(code: int) -> str:
         f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True)
     )
 
-
-def _hidden() -> list[int]:
-    one_by_one = (0xAD, 0x61C, 0x6DD, 0x70F, 0x8E2, 0x180E, 0xFEFF, 0x110BD, 0x110CD, 0xE0001)
-    runs = (
-        (0x7F, 0x9F), (0x600, 0x605), (0x890, 0x891), (0x200B, 0x200F), (0x2028, 0x202E),
-        (0x2060, 0x206F), (0xFFF9, 0xFFFB), (0x13430, 0x1343F), (0x1BCA0, 0x1BCA3),
-        (0x1D173, 0x1D17A), (0xE0020, 0xE007F),
-    )  # fmt: skip
-    return [*one_by_one, *(code for first, last in runs for code in range(first, last + 1))]
-
-
-HIDDEN: Final = tuple(_hidden())
-"""Code points above ASCII that move, hide or reorder text (Unicode Bidi_Control, Cf, Zl, Zp)."""
 
 _JSON_ESCAPES: Final = {code: _json_escape(code) for code in HIDDEN}
 _LAST_US: Final = 253_402_300_799_999_999

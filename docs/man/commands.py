@@ -83,8 +83,10 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def _below(path: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
-    for name, command in sorted(group.commands.items()):
-        yield f"{path} {name}", command
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        if command := group.get_command(context, name):
+            yield f"{path} {name}", command
         if isinstance(command, click.Group):
             yield from _below(f"{path} {name}", command)
 

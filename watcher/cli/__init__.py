@@ -1,1 +1,1 @@
-"""The command line: `main.py` has the commands about logs, the others one field each."""
+"""The command line: `main.py` finds a command, the others have those of one field each."""

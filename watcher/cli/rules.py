@@ -5,20 +5,17 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from watcher.cli.past import chosen, past_options
 from watcher.cli.terminal import (
     Output,
     complain,
     complete_files,
     counted,
-    epoch_us,
-    journal_dir_option,
-    namespace_option,
     output_option,
     wants_json,
 )
@@ -29,60 +26,6 @@ from watcher.sinks.plain import plain
 if TYPE_CHECKING:
     from watcher.rules import Pack, Rule
     from watcher.scan import Extent
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def past_options(command: _Command) -> _Command:
-    """Give a command the options that say which part of the past is looked through."""
-    for option in (
-        click.option("--until", metavar="TIME", help="Up to here."),
-        click.option("--since", metavar="TIME", help="From here on: 2026-11-23, 18:00, -2h, ..."),
-        click.option("--boot", default="all", show_default=True, metavar="ID|0|-1|all",
-                     help="One boot of the journal: 0 is the last one in it."),
-        namespace_option,
-        journal_dir_option,
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
-def extent(  # noqa: PLR0913, PLR0917 - the options of past_options
-    files: tuple[str, ...],
-    journal_dir: str | None,
-    namespace: str | None,
-    boot: str,
-    since: str | None,
-    until: str | None,
-) -> Extent:
-    """Give what the options ask for; raises click.UsageError where they exclude each other."""
-    from watcher.scan import Extent
-
-    if journal_dir and namespace:
-        raise click.UsageError("--journal-dir and --namespace exclude each other")
-    if files and (journal_dir or namespace):
-        raise click.UsageError("FILE and --journal-dir or --namespace exclude each other")
-    bounds = [None if each is None else epoch_us(each) for each in (since, until)]
-    if None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
-        raise click.UsageError(f"--since {since} is later than --until {until}")
-    return Extent(files, journal_dir, namespace, boot, *bounds)
-
-
-def chosen(paths: tuple[str, ...]) -> Pack:
-    """Load the rules of files and folders, or, where none is named, those that always run.
-
-    What is wrong with single ones is told, and the others run; raises UsageError if none is left.
-    """
-    from watcher import pack
-
-    if not paths:
-        return pack.load_pack()
-    found, faults = pack.load_only([Path(path) for path in paths])
-    for fault in faults:
-        complain(fault)
-    if not found.rules:
-        raise UsageError(f"no rule to run in {', '.join(paths)}")
-    return found
 
 
 @click.group("rules")
@@ -148,19 +91,13 @@ def rules_check(paths: tuple[str, ...]) -> int:
 
 @rules_group.command("test")
 @click.argument("rule", metavar="RULE", shell_complete=complete_files)
-@click.argument("files", nargs=-1, metavar="[FILE... | -]", shell_complete=complete_files)
 @past_options
 @click.option("--samples", default=3, show_default=True, type=click.IntRange(0, 1000),
               help="Entries shown of each rule.")  # fmt: skip
 @output_option
-def rules_test(  # noqa: PLR0913, PLR0917 - one parameter an option
+def rules_test(
+    asked: Extent,
     rule: str,
-    files: tuple[str, ...],
-    journal_dir: str | None,
-    namespace: str | None,
-    boot: str,
-    since: str | None,
-    until: str | None,
     samples: int,
     output: Output | None,
 ) -> int:
@@ -176,7 +113,6 @@ def rules_test(  # noqa: PLR0913, PLR0917 - one parameter an option
     from watcher import trial
     from watcher.pages import trial_page
 
-    asked = extent(files, journal_dir, namespace, boot, since, until)
     found = trial.run(asked, _meant(rule), samples)
     gc.freeze()
     for failure in found.failures:

@@ -65,6 +65,11 @@ def complain(text: str) -> None:
     click.echo(f"lockdown-watcher: {plain(text)}", err=True)
 
 
+def hang_up() -> None:
+    """Send what is still to be written nowhere, or Python would complain again at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def writer(output: Output | None, *, verbose: bool) -> Callable[[Event], None]:
     """Give what shows an event on stdout."""
     from watcher.sinks.shown import Console, JsonLines

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from watcher import __version__
 from watcher.encodings.common import PRODUCT, REFUSALS, Event, epoch_ms, grade, moment, whole
-from watcher.event import HIDDEN
+from watcher.hidden import HIDDEN
 
 _SHOWN: Final = {code: f"\\\\x{code:02x}" for code in range(0x20)} | {
     code: f"\\\\u{code:04x}" for code in HIDDEN

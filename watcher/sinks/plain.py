@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from watcher.event import HIDDEN
+from watcher.hidden import HIDDEN
 
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in range(0x20)}
 _SHOWN: Final = _CONTROLS | {code: f"\\u{code:04x}" for code in HIDDEN}
