@@ -18,8 +18,8 @@ from tests.crash import survives
 from tests.replay import START_US, Replay, kernel_record
 from watcher.daemon.feed import Feed, opened
 from watcher.delivery.store import VERSION, Reading, Store
-from watcher.pack import check
 from watcher.record import Gap, Record
+from watcher.rule_check import check
 from watcher.rules import Pack
 from watcher.rules.correlation import Correlator
 from watcher.rules.rule import compile_rule

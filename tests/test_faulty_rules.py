@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.pack import check
+from watcher.rule_check import check
 from watcher.rules.evaluate import Fields
 from watcher.rules.parse import parse
 from watcher.rules.rule import compile_rule

@@ -19,9 +19,10 @@ from watcher.examples import example_record, faults
 from watcher.kinds import KINDS
 from watcher.lockdown import CAUSES, LINES, REASONS, WORDINGS
 from watcher.lockdown.wordings import Wording
-from watcher.pack import check, read_texts, shipped
+from watcher.pack import read_texts, shipped
 from watcher.provenance import split_identifier
 from watcher.record import Record
+from watcher.rule_check import check
 from watcher.rules import Pack, Prefilter, Rule
 from watcher.rules.rule import compile_rule
 

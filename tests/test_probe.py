@@ -15,8 +15,9 @@ from sigma.collection import SigmaCollection
 from tests.replay import HOST, PACK, START_US, kernel_record
 from watcher.detect import Detector
 from watcher.event import Event, rfc3339
-from watcher.pack import check, read_texts, shipped
+from watcher.pack import read_texts, shipped
 from watcher.record import Record
+from watcher.rule_check import check
 from watcher.rules import Rule
 
 FILES: Final = sorted(shipped().glob("correlations/*.yml"))

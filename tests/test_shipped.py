@@ -16,6 +16,7 @@ import pytest
 
 from tests.parts import asked
 from watcher import pack as packs
+from watcher.rule_check import check
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,7 +30,7 @@ def test_it_is_current() -> None:
         file.write_text(made, encoding="utf-8")
     assert file.read_text(encoding="utf-8") == made, "run REFRESH=1 pytest tests/test_shipped.py"
     # Not equal as objects only: a tuple would be a list, once read.
-    assert packs.made_before(texts) == json.loads(json.dumps(packs.check(texts)[0]))
+    assert packs.made_before(texts) == json.loads(json.dumps(check(texts)[0]))
 
 
 def test_a_changed_rule_counts() -> None:

@@ -14,16 +14,14 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from watcher import __version__, config_files
 from watcher.errors import UsageError
+from watcher.rule_check import Expand, Texts, check, check_apart
 from watcher.rules.rule import Pack, Rule, RuleData, compile_rule
-
-if TYPE_CHECKING:
-    from watcher.rules.faults import Fault
 
 MAX_FILE_BYTES: Final = 1 << 20
 """The largest rule file read; SigmaHQ's largest is a hundredth of it."""
@@ -31,18 +29,12 @@ MAX_FILE_BYTES: Final = 1 << 20
 MAX_FILES: Final = 20_000
 """Rule files read at most; SigmaHQ's whole collection has a fifth of it."""
 
-Texts = dict[str, str]
-
 
 def shipped() -> Path:
     """Give the folder of the shipped rules: in the package once installed, else in the checkout."""
     here = Path(__file__).parent
     installed = here / "shipped_rules"
     return installed if installed.is_dir() else here.parent / "rules"
-
-
-Expand = Mapping[str, tuple[str, ...]]
-"""What %name% stands for in rules, from [rules.expand]."""
 
 
 def sources(chosen: str | None = None) -> tuple[list[Path], Expand]:
@@ -67,7 +59,7 @@ def load_pack(chosen: str | None = None) -> Pack:
     key = _digest([__version__, expand, texts])
     rules = _compiled(None if unread else made_before(texts) or _cached(key))
     if rules is None:
-        data, faults = _checked_apart(texts, expand)
+        data, faults = check_apart(texts, expand)
         if unread or faults:
             raise UsageError("\n".join([*unread, *faults]))
         _keep(key, data)
@@ -109,11 +101,27 @@ def _digest(what: object) -> str:
 
 
 def load_only(paths: Iterable[Path]) -> tuple[Pack, list[str]]:
-    """Load the rules of these files and folders alone; give with them what is wrong with others."""
-    _, expand = sources()
+    """Load the rules of these files and folders alone; give with them what is wrong with others.
+
+    What their correlations count of the rules that always run is loaded too, and silent.
+    """
+    texts, rules, faults = check_only(paths)
+    found = ({**rule, "silent": rule["silent"] or rule["file"] not in texts} for rule in rules)
+    return Pack(tuple(map(compile_rule, found))), faults  # type: ignore[arg-type]
+
+
+def check_only(paths: Iterable[Path]) -> tuple[Texts, list[RuleData], list[str]]:
+    """Check these files and folders, whose correlations may count any rule that always runs.
+
+    Give their texts, their rules with those that are counted, and every fault.
+    """
+    loaded, expand = sources()
     texts, unread = read_texts(paths)
-    data, faults = check(texts, expand)
-    return Pack(tuple(map(compile_rule, data))), [*unread, *map(str, faults)]
+    own = set(map(os.path.realpath, texts))
+    others, _ = read_texts(loaded)
+    beside = {name: text for name, text in others.items() if os.path.realpath(name) not in own}
+    rules, faults = check(texts, expand, beside)
+    return texts, rules, [*unread, *map(str, faults)]
 
 
 def _compiled(data: list[RuleData] | None) -> tuple[Rule, ...] | None:
@@ -121,59 +129,6 @@ def _compiled(data: list[RuleData] | None) -> tuple[Rule, ...] | None:
         return None if data is None else tuple(map(compile_rule, data))
     except (KeyError, TypeError, ValueError, AttributeError):  # a damaged cache
         return None
-
-
-def check(texts: Texts, expand: Expand | None = None) -> tuple[list[RuleData], list[Fault]]:
-    """Parse rules and hold them against their examples; give those that run and every fault."""
-    from watcher.examples import faults as missed
-    from watcher.rules.faults import Fault
-    from watcher.rules.parse import parse
-    from watcher.sequences import misses
-
-    with _quiet():
-        rules, faults = parse(texts, expand or {})
-    plain = [rule for rule in rules if not rule["correlation"]]
-    faults += [Fault(r["file"], text) for r in plain for text in missed(compile_rule(r))]
-    faults += [Fault(file, text) for file, text in misses(rules)]
-    by_id = {rule["id"]: rule for rule in rules}
-    return [rule for rule in by_id.values() if rule["status"] != "deprecated"], faults
-
-
-def _checked_apart(texts: Texts, expand: Expand) -> tuple[list[RuleData], list[str]]:
-    """Do what `check` does, in a process of its own: pySigma's 12 MB end with it.
-
-    What it reads and writes is plain data, so a daemon may do it with its threads running.
-    """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        with contextlib.suppress(BaseException), os.fdopen(writing, "w", encoding="utf-8") as pipe:
-            rules, faults = check(texts, expand)
-            json.dump([rules, [*map(str, faults)]], pipe)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8") as pipe:
-        said = pipe.read()
-    os.waitpid(child, 0)
-    try:
-        rules, told = json.loads(said)
-    except ValueError:  # it was killed, or found no memory: then here, where the error is told
-        rules, faults = check(texts, expand)
-        return rules, [*map(str, faults)]
-    return rules, told
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what pySigma's re2 writes to stderr by itself about a bad pattern: it is told once."""
-    kept, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(silence, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(silence)
 
 
 # --- files

@@ -13,7 +13,7 @@ from typing import Any, Final
 from watcher.detect import Detector
 from watcher.examples import example_record
 from watcher.record import Host, Record
-from watcher.rules.rule import Example, Pack, Rule, RuleData, compile_rule
+from watcher.rules.rule import Example, Pack, Rule, RuleData, beneath, compile_rule, counted
 from watcher.rules.windows import microseconds
 
 _SECOND_US: Final = 1_000_000
@@ -26,29 +26,15 @@ def misses(rules: Sequence[RuleData]) -> Iterator[tuple[str, str]]:
 
     One that counts a rule which somebody has replaced or switched off is theirs to judge.
     """
-    counts = Counter(rule["id"] for rule in rules)
-    running = {r["id"]: r for r in rules if r["status"] != "deprecated" and counts[r["id"]] == 1}
+    times = Counter(rule["id"] for rule in rules)
+    running = {r["id"]: r for r in rules if r["status"] != "deprecated" and times[r["id"]] == 1}
+    counts = counted(running.values())
     for rule in rules:
         if rule["correlation"] and (rule["match"] or rule["ignore"]):
-            inner = _beneath(rule, running)
-            for text in _faults(rule, inner) if inner else ():
-                yield rule["file"], text
-
-
-def _beneath(rule: RuleData, running: Mapping[str, RuleData]) -> list[RuleData]:
-    """Give the correlation and all it counts, nothing where one of them does not run."""
-    found: dict[str, RuleData] = {}
-    waiting = [rule["id"]]
-    while waiting:
-        each = waiting.pop()
-        if each in found:
-            continue
-        if each not in running:
-            return []
-        found[each] = running[each]
-        counted = running[each]["correlation"]
-        waiting += counted["rules"] if counted else []
-    return list(found.values())
+            inner = {rule["id"], *beneath(rule["id"], counts)}
+            if inner <= running.keys():
+                for text in _faults(rule, [running[each] for each in sorted(inner)]):
+                    yield rule["file"], text
 
 
 def _faults(rule: RuleData, inner: Sequence[RuleData]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from watcher.gaps import ADVICE, told
 from watcher.kinds import KINDS, MEANINGS, Kind
 from watcher.lockdown import CAUSES, LINES, REASONS
 from watcher.lockdown.causes import CAUSE_NAMES
+from watcher.rule_check import check
 from watcher.rules.rule import RuleData
 
 
@@ -43,7 +44,7 @@ def body() -> list[str]:
 @cache
 def _shipped() -> list[RuleData]:
     """Give the shipped rules alone, whatever this machine's own are."""
-    return pack.check(pack.read_texts([pack.shipped()])[0])[0]
+    return check(pack.read_texts([pack.shipped()])[0])[0]
 
 
 def _kind(kind: Kind) -> list[str]:

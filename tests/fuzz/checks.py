@@ -16,11 +16,11 @@ from watcher.event import Event
 from watcher.examples import example_record
 from watcher.explain import explain
 from watcher.lockdown import MAX_TEXT, WORDINGS, Finding, recognise
-from watcher.pack import check as check_pack
 from watcher.pack import load_pack
 from watcher.pages.explanation import render
 from watcher.provenance import trust_of
 from watcher.record import Host, Place, Record
+from watcher.rule_check import check as check_pack
 from watcher.rules.rule import Pack, compile_rule
 from watcher.sinks.shown import Console, JsonLines
 from watcher.sources.frames import unframe

@@ -75,10 +75,8 @@ def rules_check(paths: tuple[str, ...]) -> int:
     """
     from watcher import pack
 
-    loaded, expand = pack.sources()
-    texts, unread = pack.read_texts([Path(path) for path in paths] or loaded)
-    rules, faults = pack.check(texts, expand)
-    told = [*unread, *map(str, faults)]
+    texts, found, told = pack.check_only([Path(path) for path in paths] or pack.sources()[0])
+    rules = [rule for rule in found if rule["file"] in texts]
     for fault in told:
         complain(fault)
     idle = [rule for rule in rules if rule["never"]]
@@ -180,11 +178,12 @@ def rules_convert(target: str, rules: tuple[str, ...], output: Output | None) ->
 def _to_convert(names: tuple[str, ...]) -> tuple[list[str], frozenset[str], int]:
     """Give the texts of all files that loaded, the ids of the rules meant, the count of faults."""
     from watcher import pack
+    from watcher.rule_check import check
 
     loaded, expand = pack.sources()
     paths = [Path(name) for name in names if Path(name).exists()]
     texts, unread = pack.read_texts([*loaded, *paths])
-    rules, faults = pack.check(texts, expand)
+    rules, faults = check(texts, expand)
     told = [*unread, *map(str, faults)]
     for fault in told:
         complain(fault)

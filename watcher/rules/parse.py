@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import reduce
 from typing import Any, Final
 
@@ -64,17 +64,19 @@ class _WatcherKey(BaseModel):
 
 
 def parse(
-    texts: Mapping[str, str], expand: Expand | None = None
+    texts: Mapping[str, str], expand: Expand | None = None, only: Collection[str] | None = None
 ) -> tuple[list[RuleData], list[Fault]]:
     """Read rule files (name to text), in order; filter documents apply to all of them.
 
     `expand` says what placeholders stand for. A file with a fault gives no rule; every fault of
-    every file is in the answer.
+    every file is in the answer. With `only`, the other files are there to be counted by the
+    correlations of these, and nothing else in them has an effect.
     """
     faults: list[Fault] = []
+    asked = texts.keys() if only is None else only
     parsed = {name: _documents(name, text, faults) for name, text in texts.items()}
-    filters = [doc for docs in parsed.values() for doc in docs if isinstance(doc, SigmaFilter)]
-    around = filters, expand or {}, References(parsed)
+    filters = [doc for name in asked for doc in parsed[name] if isinstance(doc, SigmaFilter)]
+    around = filters, expand or {}, References(parsed, asked)
     rules: list[RuleData] = []
     for name, made in parsed.items():
         own: list[RuleData] = []

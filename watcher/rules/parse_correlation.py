@@ -17,7 +17,7 @@ from sigma.correlations import SigmaCorrelationCondition, SigmaCorrelationRule
 from sigma.filters import SigmaFilter
 
 from watcher.rules.event_fields import mistaken
-from watcher.rules.rule import RuleData
+from watcher.rules.rule import RuleData, beneath, counted
 from watcher.rules.tree import UnsupportedError
 from watcher.rules.windows import CorrelationData, microseconds
 
@@ -50,9 +50,12 @@ class CorrelationKey(BaseModel):
 
 
 class References:
-    """Every rule that can be meant, by id and by name; a name is one file's before the others'."""
+    """Every rule that can be meant, by id and by name; a name is one file's before the others'.
 
-    def __init__(self, documents: Mapping[str, Sequence[Any]]) -> None:
+    Correlations in the files `own` decide which rules are silent.
+    """
+
+    def __init__(self, documents: Mapping[str, Sequence[Any]], own: Collection[str]) -> None:
         self._ids: set[str] = set()
         self._names: dict[str, dict[str, list[str]]] = defaultdict(dict)
         self._hushed: set[str] = set()
@@ -63,7 +66,7 @@ class References:
                     self._ids.add(str(doc.id))
                     if doc.name:
                         self._names[doc.name].setdefault(file, []).append(str(doc.id))
-        for file, doc in _correlations(documents):
+        for file, doc in _correlations({file: documents[file] for file in own}):
             for each in doc.rules or ():
                 known = self._found(file, each.reference)
                 (self._said if doc.generate else self._hushed).update(known)
@@ -234,19 +237,8 @@ def _known_fields(names: Iterable[str], aliases: Mapping[str, Mapping[str, str]]
 def circles(rules: Iterable[RuleData]) -> list[RuleData]:
     """Give correlations that, by way of others or not, count their own hits."""
     left = {rule["id"]: rule for rule in rules if rule["correlation"]}
-    inner = {r["id"]: r["correlation"]["rules"] for r in left.values() if r["correlation"]}
-    while ends := [each for each in left if not any(rule in left for rule in inner[each])]:
+    counts = counted(left.values())
+    while ends := [each for each in left if not any(rule in left for rule in counts[each])]:
         for each in ends:
             del left[each]
-    return [rule for each, rule in left.items() if each in _beneath(each, inner)]
-
-
-def _beneath(rule: str, inner: Mapping[str, Sequence[str]]) -> set[str]:
-    found: set[str] = set()
-    waiting = list(inner.get(rule, ()))
-    while waiting:
-        each = waiting.pop()
-        if each not in found:
-            found.add(each)
-            waiting += inner.get(each, ())
-    return found
+    return [rule for each, rule in left.items() if each in beneath(each, counts)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypedDict
@@ -49,6 +49,23 @@ class RuleData(RuleHead):
     never: str | None
     writers: list[str] | None
     correlation: CorrelationData | None
+
+
+def counted(rules: Iterable[RuleData]) -> dict[str, list[str]]:
+    """Give, by a correlation's id, the ids of the rules it counts."""
+    return {rule["id"]: rule["correlation"]["rules"] for rule in rules if rule["correlation"]}
+
+
+def beneath(rule: str, counts: Mapping[str, Sequence[str]]) -> set[str]:
+    """Give the ids of all that a correlation counts, by way of others or not."""
+    found: set[str] = set()
+    waiting = list(counts.get(rule, ()))
+    while waiting:
+        each = waiting.pop()
+        if each not in found:
+            found.add(each)
+            waiting += counts.get(each, ())
+    return found
 
 
 @dataclass(frozen=True)
