@@ -215,6 +215,23 @@ def test_all_ways_find_the_same(texts: list[str], line: str) -> None:
     assert bool(Prefilter([frozenset(texts)]).wants(low.encode())) is wanted or not low.isascii()
 
 
+@pytest.mark.parametrize(
+    "node",
+    [
+        ["group", "equal", "__import__('os').abort()", ["a"]],
+        ["tested", None, "__import__('os').abort()"],
+        ["subject", "X"],
+        ["_class__", "X"],
+    ],
+)
+def test_a_node_is_never_code(node: list[Any]) -> None:
+    """A damaged or planted compiled form names no method of the generator."""
+    with pytest.raises(KeyError):
+        matcher(["or", [node, ["null", "X"]]])
+    with pytest.raises(KeyError):
+        holds(node, Fields({}))
+
+
 # --- worst cases
 
 

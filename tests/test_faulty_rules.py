@@ -44,7 +44,26 @@ GOOD = on("s")
         (GOOD.replace("low", "lowest"), ":3: 'lowest' is not a valid Sigma rule level"),
         (GOOD + "status: fine\n", ":8: 'fine' is not a valid Sigma rule status"),
         (GOOD + "date: yesterday\n", ":8: Rule date 'yesterday' is invalid"),
-        (GOOD + "watcher: yes\n", ": watcher: must be a mapping"),
+        (GOOD + "watcher: yes\n", ":8: watcher: must be a mapping"),
+        (GOOD.replace("title: t", "title: [t]"), ":1: Sigma rule title must be a string"),
+        (GOOD + "related: x\n", ":8: Sigma rule related must be a list"),
+        (GOOD.replace("level: low", "level: null"), ":1: a rule needs a level"),
+        (GOOD.replace("9a01", "9a01\naction: global"), ":3: 'action': rule collections are no"),
+        (GOOD + "watcher: {extract: 'a(?=b)', examples: {match: [{M: '1'}]}}\n",
+         ":8: invalid perl operator"),
+        (GOOD + "watcher:\n  examples:\n    match: [{M: null}]\n",
+         ":10: watcher.examples.match.0: must be a message, or the fields of an entry"),
+        # YAML.
+        (GOOD.replace("title: t", "title: t\0"), ":1: not YAML: control characters are not allo"),
+        (GOOD + "title: u\n", ":8: not YAML: the key 'title' stands here twice"),
+        (GOOD.replace("{M: 1}", "{M: 1, M: 2}"), ":6: not YAML: the key 'M' stands here twice"),
+        (GOOD.replace("{M: 1}", "{5: 1}"), ":6: not YAML: a key must be text, not 5"),
+        (GOOD.replace("{M: 1}", "{[a]: 1}"), ":6: not YAML: a key must be text, not ['a']"),
+        (GOOD.replace("{M: 1}", "{<<: {M: 1}}"), ":6: not YAML: a merge key (<<)"),
+        (GOOD + "date: 2026-13-01\n", ":8: not YAML: month must be in 1..12"),
+        (item("M", "9" * 5000), ":7: not YAML: Exceeds the limit (4300 digits)"),
+        (GOOD.replace("title: t", "title: !x t"), ":1: not YAML: could not determine a construc"),
+        (GOOD + "x: " + "[" * 99, ":8: not YAML: nested deeper than 64 levels"),
         (GOOD.replace("  s:", "\ts:"), ":6: not YAML: found character that cannot start any token"),
         # Conditions.
         (GOOD.replace("  condition: s\n", ""), ": Sigma rule must contain at least one condition"),
@@ -54,9 +73,15 @@ GOOD = on("s")
         (on("s and not 1 of filter_*"), ":7: Selector '1 of filter_*' doesn't match any detection"),
         (on("(s"), ":7: Unbalanced parentheses"),
         (on("s | count() > 5"), ":7: The pipe syntax in Sigma conditions has been deprecated"),
+        (on("[s, 5]"), ":7: 'condition' must be text, not 5"),
+        (on("''"), ":7: 'condition' must be text, not ''"),
+        (on("s and"), ":7: 'condition' ends too soon"),
+        (on("(" * 99_999), ":7: 'condition' has more than 10,000 letters"),
+        (on(" or ".join(["1 of s*"] * 900)).replace("{M: 1}", str([{"M": 1}] * 99)),
+         ":7: 'condition' asks for more than 50,000 values"),
         (on("2 of s*"), ":7: 'condition' cannot be read from 'of' on"),
         (on("not (s or " * 40 + "s" + ")" * 40), ":7: 'condition' is nested deeper than 64 levels"),
-        (on("not (s or " * 99 + "s" + ")" * 99), ": nested too deeply"),
+        (on("not (s or " * 99 + "s" + ")" * 99), ":7: nested too deeply"),
         # Modifiers and values.
         (item("M|contain", "1"), ":7: Unknown modifier 'contain'"),
         (item("M|re", "'(a'"), ":7: Regular expression '(a' is invalid: missing ): (a"),
@@ -85,7 +110,18 @@ GOOD = on("s")
         (item("M", "2026-01-01"), ":7: a date is no value: write it in quotes, or elsewhere"),
         (item("M", "[]"), ":7: an empty list of values"),
         (item("'|startswith'", "a"), ":7: 'startswith' needs a field"),
-        (GOOD.replace("{M: 1}", "[null]"), ":7: cannot look for null without a field"),
+        (item("M|re|startswith", "a"), ":7: 'startswith' behind re: say it in the pattern"),
+        (item("M|re", "5"), ":7: the modifier 're' does not take 5: write it in quotes"),
+        (item("M|base64offset|contains", "a"), ":7: too short for base64offset"),
+        (item("M|base64offset", "''"), ":7: too short for base64offset"),
+        (item("M|cased|fieldref", "N"), ":7: 'cased' with fieldref"),
+        (item("M|hour", "1.5"), ":7: the modifier 'hour' does not take 1.5"),
+        (item("M", "99999999999999999999"), ":7: M: a number beyond 2^53"),
+        (item("M", "'" + "?" * 99_999 + "'"), ":7: pattern too large - compile failed in the pat"),
+        (item("M|re", "'" + "a" * 99_999 + "('"), f":7: Regular expression '{'a' * 80}...' is inv"),
+        (item("M|re|windash", "a"), ":7: the modifier 'windash' does not take this"),
+        (GOOD.replace("{M: 1}", "2026-01-01"), ":6: a date is no value"),
+        (GOOD.replace("{M: 1}", "[null]"), ":6: cannot look for null without a field"),
         (GOOD.replace("{M: 1}", "{}"), ":5: Detection is empty"),
         # Filters.
         (FILTER + "  s: {a: b}\n  condition: s\n", ":3: Sigma filter must have a 'rules' field"),
@@ -113,15 +149,58 @@ detection:
       M|lt: x
     - M|re: ')'
   t: {{N|nothing: 1}}
-  condition: s
+  condition: s or u
+---
+title: v
+id: 5a1f6b0e-6c55-4d0e-8f6e-2f1f1c3b9a02
+logsource: {{product: linux}}
+detection: {{s: {{M: 1}}, condition: s}}
 """
 
 
 def test_all_faults_of_a_document() -> None:
     """Each item by itself, where its key stands, whatever document it is in."""
     _, faults = check({"f.yml": MANY})
-    assert [fault.line for fault in faults] == [16, 17, 18, 19, 11, 12]
-    assert "Sigma rule identifier must be an UUID" in str(faults[4])
+    assert [fault.line for fault in faults] == [16, 17, 18, 19, 20, 11, 12, 22]
+    assert "Detection 'u' not defined" in str(faults[4])
+    assert "Sigma rule identifier must be an UUID" in str(faults[5])
+    assert "a rule needs a level" in str(faults[7])
+
+
+def test_where_an_example_is_missed() -> None:
+    """In its own document, whose id tells which."""
+    other = GOOD.replace("9a01", "9a02") + "watcher:\n  examples:\n    match: [a]\n"
+    _, faults = check(
+        {"f.yml": f"{GOOD}watcher: {{examples: {{match: [{{M: 1}}]}}}}\n---\n{other}"}
+    )
+    assert [str(each) for each in faults] == ["f.yml:18: does not match its example 'a'"]
+
+
+def test_an_empty_document_is_none() -> None:
+    """Files end in --- at times."""
+    rules, faults = check({"f.yml": f"---\n{GOOD}---\n---\n"})
+    assert (len(rules), faults) == (1, [])
+
+
+def test_a_second_rule_of_an_id() -> None:
+    """The later would silently replace the earlier; it says where it stands."""
+    rules, faults = check({"f.yml": f"{GOOD}---\n{GOOD}"})
+    assert (rules, faults[0].line) == ([], 10)
+
+
+def test_what_a_placeholder_stands_for_is_itself() -> None:
+    """In a pattern, where pySigma would escape an escaped star once more."""
+    texts = ("X*", "c?", "a\\b", "(", "a*b?c\\*d")
+    (data,), faults = parse({"f.yml": item("M|re|expand", "'^%a%$'")}, {"a": texts})
+    assert faults == []
+    matches = compile_rule(data).matches
+    assert all(matches(Fields({"M": text})) for text in texts)
+    assert not any(matches(Fields({"M": text})) for text in ("X", "X\\", "c", "ab"))
+    many = {"a": [str(number) for number in range(101)]}
+    _, faults = parse({"f.yml": item("M|expand", "'%a%%a%'")}, many)
+    assert [str(each) for each in faults] == [
+        "f.yml:7: the placeholders stand for more than 10,000 values together"
+    ]
 
 
 def test_fields_of_a_filter_are_the_rules() -> None:

@@ -220,7 +220,7 @@ def test_extract_captures() -> None:
         (HEAD + "detection: {s: {M: 1}, condition: s or or y}\n", "from 'y' on", 5),
         (HEAD.replace("id: ", "id: 5 #") + PLAIN, "must be a UUID in text, not 5", 2),
         (CORRELATION, "needs an id", None),
-        ("title: a\ntitle: b\n", "title", 1),
+        ("title: a\ntitle: b\n", "title", 2),
         (ALIASES, "", None),
     ],
 )  # fmt: skip

@@ -46,14 +46,16 @@ def check(
     Correlations may count rules of `beside` too; of those nothing else is given.
     """
     from watcher.examples import faults as missed
-    from watcher.rules.faults import Fault
+    from watcher.rules.faults import Fault, document_of, line_of_key
     from watcher.rules.parse import parse
     from watcher.sequences import misses
 
     with _quiet():
         rules, faults = parse({**(beside or {}), **texts}, expand or {}, texts.keys())
-    plain = [r for r in rules if not r["correlation"] and r["file"] in texts]
-    faults += [Fault(r["file"], text) for r in plain for text in missed(compile_rule(r))]
+    for rule in rules:
+        if rule["file"] in texts and not rule["correlation"]:
+            line = line_of_key(document_of(texts[rule["file"]], rule["id"]), "examples")
+            faults += [Fault(rule["file"], text, line) for text in missed(compile_rule(rule))]
     faults += [Fault(file, text) for file, text in misses(rules)]
     by_id = {rule["id"]: rule for rule in rules}
     running = {each: rule for each, rule in by_id.items() if rule["status"] != "deprecated"}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from dataclasses import dataclass
 from typing import Final
 
 _WIDTH: Final = 300
-_GRAMMAR: Final = re.compile(r"Expected .*, found '(.*)' +\(at char \d+\)")
-_MISFIT: Final = re.compile(r"Modifier Sigma(\w+)Modifier incompatible to value type of '(.*)'")
+_GRAMMAR: Final = re.compile(r"Expected .*, found (?:end of text|'(.*)') +\(at char \d+\)")
+_MISFIT: Final = re.compile(
+    r"Modifier (?:Sigma)?(\w+?)(?:Modifier)? incompatible to value type of '(.*)'"
+)
 _OBJECT: Final = re.compile(r"<[\w.]*?\.?Sigma(\w+) object at \w+>|Sigma(\w+)\(.*\)")
-_UNSUPPORTED: Final = re.compile(r"Unsupported type: <class '(?:datetime\.)?(\w+)'>")
-_BYTES: Final = re.compile(r"\bb'(.*)'$")
+_UNSUPPORTED: Final = re.compile(r"Unsupported .*type: <class '(?:datetime\.)?(\w+)'>")
+_BYTES: Final = re.compile(r"(?<=: )b'(.*)'$")
+_LONG: Final = re.compile(r"'([^']{80})[^']{20,}'")
 _OF_A_FILTER: Final = re.compile(r"_filt_[a-z]{10}_")
 
 
@@ -31,17 +33,20 @@ class Fault:
 
 def one_line(error: Exception) -> str:
     """Say in one line what pySigma or this engine has against a rule."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
     text = " ".join(str(error).split()) or type(error).__name__
     if cut := _GRAMMAR.match(text):
-        text = f"'condition' cannot be read from {cut[1]!r} on" if cut[1] else text
+        where = f"cannot be read from {cut[1]!r} on" if cut[1] else "ends too soon"
+        text = f"'condition' {where}"
     if misfit := _MISFIT.match(text):
         shown = _OBJECT.fullmatch(misfit[2])
         value = _SHOWN.get(shown[1] or shown[2], "this") if shown else repr(misfit[2])
         text = f"the modifier '{_named(misfit[1])}' does not take {value}"
     if other := _UNSUPPORTED.match(text):
         text = f"{_KINDS.get(other[1], other[1])} is no value: write it in quotes, or elsewhere"
-    text = _BYTES.sub(r"\1", _OF_A_FILTER.sub("", text))
-    return textwrap.shorten(text, _WIDTH, placeholder="...")
+    text = _LONG.sub(r"'\1...'", _BYTES.sub(r"\1", _OF_A_FILTER.sub("", text)))
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."
 
 
 _SHOWN: Final = {"Null": "null", "CompareExpression": "a comparison", "Expansion": "several"}
@@ -65,13 +70,16 @@ def _named(modifier: str) -> str:
     return _NAMES.get(modifier, modifier.removeprefix("Timestamp").lower())
 
 
-def line_of(text: str, what: object) -> int | None:
-    """Find the line a fault is about by the name it quotes; None where it names none."""
+def line_of(text: str, what: object, after: int = 1) -> int | None:
+    """Find the line a fault is about by the name it quotes; None where it names none.
+
+    `after` is the first line that it may be.
+    """
     words = [str(part) for part in what] if isinstance(what, tuple) else _quoted(str(what))
     for word in filter(None, reversed(words)):
         whole = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
         for number, line in enumerate(text.splitlines(), 1):
-            if whole.search(line):
+            if number >= after and whole.search(line):
                 return number
     return None
 
@@ -95,13 +103,21 @@ def documents(text: str, count: int) -> list[str]:
 
     The whole text for each where they cannot be told apart.
     """
+    parts = _parts(text)
+    return parts if len(parts) == count else [text] * count
+
+
+def document_of(text: str, rule: str) -> str:
+    """Give the document of the rule of that id, as `documents` does."""
+    return next((part for part in _parts(text) if rule in part.lower()), text)
+
+
+def _parts(text: str) -> list[str]:
     lines = text.splitlines()
     # `---` at the start of a line parts documents wherever it stands (YAML 1.2, 9.1.2).
     marks = [0, *(number for number, line in enumerate(lines) if number and _MARK.match(line))]
     bounds = zip(marks, [*marks[1:], len(lines)], strict=True)
-    parts = [(first, part) for first, last in bounds if _says(part := lines[first:last])]
-    if len(parts) != count:
-        return [text] * count
+    parts = ((first, part) for first, last in bounds if _says(part := lines[first:last]))
     return ["\n" * first + "\n".join(part) for first, part in parts]
 
 

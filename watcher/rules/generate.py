@@ -18,7 +18,10 @@ Node = list[Any]
 
 
 def matcher(condition: Node) -> Matcher:
-    """Compile a condition. Raises regex.PatternError for a pattern that re2 refuses."""
+    """Compile a condition. Raises regex.PatternError for a pattern that re2 refuses.
+
+    KeyError for a node that tree.py does not make.
+    """
     code = _Code()
     source = (
         "def matches(fields):\n"
@@ -44,7 +47,7 @@ class _Code:
             return self._joined(" or ", self._alternatives(rest[0]), "False")
         if name == "not":
             return f"(not {self.expression(rest[0])})"
-        made: str = getattr(self, f"_{name}")(*rest)
+        made: str = _LEAVES[name](self, *rest)
         return made
 
     @staticmethod
@@ -117,6 +120,18 @@ class _Code:
         left, right = (self._subject(each, cased=False) for each in (field, other))
         return f"{test}({left}, {right})"
 
+
+_LEAVES: Final[dict[str, Callable[..., str]]] = {
+    "string": _Code._string,
+    "regex": _Code._regex,
+    "number": _Code._number,
+    "part": _Code._part,
+    "cidr": _Code._cidr,
+    "null": _Code._null,
+    "exists": _Code._exists,
+    "reference": _Code._reference,
+}
+"""By what a node says it is; whatever else it says is a KeyError, and never part of the source."""
 
 _SHAPES: Final = {
     (False, False): "equal",

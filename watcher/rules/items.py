@@ -20,7 +20,8 @@ from sigma.modifiers import (
 from sigma.rule import SigmaDetectionItem
 from sigma.types import SigmaCompareExpression, SigmaExpansion, SigmaString, SigmaTimestampPart
 
-from watcher.rules.tree import UnsupportedError
+from watcher.rules.evaluate import Fields, holds
+from watcher.rules.tree import Expand, UnsupportedError, leaf
 
 # The specification's own name for it, which pySigma 2.0.1 lacks ("wide" is the alias).
 modifier_mapping.setdefault("utf16le", SigmaWideModifier)
@@ -38,30 +39,36 @@ _LONG_DASH: Final = re.compile("\\B[\u2013-\u2015]\\b")
 modifier_mapping["windash"] = Windash
 reverse_modifier_mapping[Windash.__name__] = "windash"
 
-ERRORS: Final = (SigmaError, ValueError, TypeError, AttributeError, KeyError)
-"""What pySigma raises over a rule."""
+ERRORS: Final = (SigmaError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
+"""What pySigma and this engine raise over a rule."""
 
 _NO_ITEMS: Final = ("condition", "rules")
 
 
-def item_faults(detection: object) -> Iterator[tuple[str, Exception]]:
+def item_faults(detection: object, expand: Expand) -> Iterator[tuple[str, Exception]]:
     """Give the key (field and modifiers) and the error of each item that is refused."""
     if isinstance(detection, Mapping):
         for name, definition in detection.items():
             if name not in _NO_ITEMS:
-                yield from _faults(definition)
+                yield from _faults(name, definition, expand)
 
 
-def _faults(definition: object) -> Iterator[tuple[str, Exception]]:
+def _faults(name: str, definition: object, expand: Expand) -> Iterator[tuple[str, Exception]]:
     if isinstance(definition, list):
         for each in definition:
-            yield from _faults(each) if isinstance(each, Mapping) else ()
-    elif isinstance(definition, Mapping):
-        for key, value in definition.items():
+            yield from _faults(name, each, expand)
+    else:
+        fields: Mapping[Any, Any]
+        fields = definition if isinstance(definition, Mapping) else {None: definition}
+        for key, value in fields.items():
             try:
-                _refuse(SigmaDetectionItem.from_mapping(str(key), value), value)
+                item = SigmaDetectionItem.from_mapping(key, value)
+                _refuse(item, value)
+                for each in item.value:
+                    # Held against nothing, for what its making refuses.
+                    holds(leaf(item.field, each, expand), Fields({}))
             except ERRORS as error:
-                yield str(key), error
+                yield key or name, error
 
 
 def _refuse(item: SigmaDetectionItem, value: Any) -> None:
@@ -72,10 +79,30 @@ def _refuse(item: SigmaDetectionItem, value: Any) -> None:
         raise UnsupportedError("'utf16' without base64 or base64offset: its mark is no text")
     if item.field is None and (bound := _BOUND.intersection(names)):
         raise UnsupportedError(f"'{min(bound)}' needs a field: a keyword may stand anywhere")
+    if "re" in names and (bound := _BOUND.intersection(names)):
+        raise UnsupportedError(f"'{min(bound)}' behind re: say it in the pattern, by ^ or $")
+    if {"cased", "fieldref"} <= set(names):
+        raise UnsupportedError("'cased' with fieldref: fields are compared without regard to case")
     if "expand" in names and (late := set(_behind("expand", names)) - _AFTER_EXPAND):
         raise UnsupportedError(f"'{min(late)}' behind expand: placeholders are filled in last")
+    for each in value if isinstance(value, list) else [value]:
+        _refuse_plain(names, each)
     for each in item.value:
         _refuse_part(each)
+        if "base64offset" in names and not all(map(_says, getattr(each, "values", (each,)))):
+            raise UnsupportedError("too short for base64offset: it is not the same at any offset")
+
+
+def _refuse_plain(names: list[str], value: Any) -> None:
+    """Refuse values that pySigma makes others of."""
+    if "re" in names and not isinstance(value, str):
+        raise UnsupportedError(f"the modifier 're' does not take {value!r}: write it in quotes")
+    if isinstance(value, float) and (unit := _UNITS.intersection(names)):
+        raise UnsupportedError(f"the modifier '{min(unit)}' does not take {value!r}")
+
+
+def _says(value: Any) -> bool:
+    return any(isinstance(part, str) for part in value.s)
 
 
 _BASE64: Final = {"base64", "base64offset"}
@@ -94,6 +121,7 @@ _RANGES: Final = {
     "WEEK": (1, 53),
     "MONTH": (1, 12),
 }
+_UNITS: Final = {"year", *map(str.lower, _RANGES)}
 
 
 def _refuse_part(value: Any) -> None:

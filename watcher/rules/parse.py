@@ -1,34 +1,23 @@
-"""From the text of a rule file to rules, and every fault said with its line."""
+"""From the text of rule files to rules, and every fault said with its line."""
 
 from __future__ import annotations
 
 import difflib
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import reduce
-from typing import Any, Final
+from itertools import takewhile
+from typing import Any, Final, NamedTuple
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
-from sigma.collection import SigmaCollection
 from sigma.correlations import SigmaCorrelationRule
-from sigma.exceptions import (
-    SigmaConditionError,
-    SigmaDetectionError,
-    SigmaError,
-    SigmaFilterError,
-    SigmaIdentifierError,
-    SigmaLogsourceError,
-    SigmaTagError,
-)
 from sigma.filters import SigmaFilter
-from sigma.modifiers import modifier_mapping
-from sigma.rule import SigmaRule, SigmaYAMLLoader
+from sigma.rule import SigmaRule
 
 from watcher.kinds import SEVERITIES, Kind, Severity
-from watcher.rules import possible
-from watcher.rules.faults import Fault, documents, line_of, line_of_key, one_line
-from watcher.rules.items import ERRORS, item_faults
+from watcher.rules import possible, regex
+from watcher.rules.document import Document, read
+from watcher.rules.faults import Fault
+from watcher.rules.items import ERRORS
 from watcher.rules.parse_correlation import (
     CorrelationKey,
     Line,
@@ -38,13 +27,152 @@ from watcher.rules.parse_correlation import (
 )
 from watcher.rules.pipeline import for_journal
 from watcher.rules.rule import Example, RuleData, RuleHead, compile_rule
-from watcher.rules.tree import Expand, UnsupportedError, tree
+from watcher.rules.tree import Expand, tree
 
-# The specification's name for what pySigma knows as its alias, `wide` (appendix "Modifiers").
-modifier_mapping.setdefault("utf16le", modifier_mapping["wide"])
 
-_SHOWN: Final = 300
-_DEEPEST: Final = 64
+def parse(
+    texts: Mapping[str, str], expand: Expand | None = None, only: Collection[str] | None = None
+) -> tuple[list[RuleData], list[Fault]]:
+    """Read rule files (name to text), in order; filter documents apply to all of them.
+
+    `expand` says what placeholders stand for. A file with a fault gives no rule; every fault of
+    every file is in the answer. With `only`, the other files are there to be counted by the
+    correlations of these, and nothing else in them has an effect.
+    """
+    faults: list[Fault] = []
+    asked = texts.keys() if only is None else only
+    parsed = {name: read(name, text, expand or {}, faults) for name, text in texts.items()}
+    made = {name: [each.made for each in docs] for name, docs in parsed.items()}
+    filters = [doc for name in asked for doc in made[name] if isinstance(doc, SigmaFilter)]
+    around = Around(filters, expand or {}, References(made, asked))
+    rules = [rule for docs in parsed.values() for rule in _rules(docs, around, faults)]
+    faults += [
+        Fault(each["file"], f"{each['title']}: the correlation counts its own hits")
+        for each in circles({rule["id"]: rule for rule in rules}.values())
+    ]
+    broken = {fault.file for fault in faults}
+    return [rule for rule in rules if rule["file"] not in broken], faults
+
+
+class Around(NamedTuple):
+    """What else makes a rule: filter documents, what placeholders stand for, the other rules."""
+
+    filters: list[SigmaFilter]
+    expand: Expand
+    refer: References
+
+
+def _rules(docs: list[Document], around: Around, faults: list[Fault]) -> Iterator[RuleData]:
+    """Give the rules of a file; what is wrong goes into `faults`."""
+    seen: set[str] = set()
+    for doc in docs:
+        if not isinstance(doc.made, SigmaFilter):
+            wrong: list[Fault] = []
+            data = _rule(doc, around, wrong)
+            if data and data["id"] in seen:  # the later would silently replace the earlier
+                wrong.append(doc.fault(f"two rules of the id {data['id']}", "id"))
+            faults += wrong
+            if data:
+                seen.add(data["id"])
+                yield data
+
+
+def _rule(doc: Document, around: Around, faults: list[Fault]) -> RuleData | None:
+    """Give the rule of a document; None, and into `faults` all that is wrong with it."""
+    correlates = isinstance(doc.made, SigmaCorrelationRule)
+    key = _key(doc, CorrelationKey if correlates else _WatcherKey, faults)
+    # What is bound to the catalogue speaks for itself, whatever else counts it.
+    silent = around.refer.silent(str(doc.made.id)) and getattr(key, "kind", None) is None
+    faults += [doc.fault(said, "title") for said in _missing(doc.made, silent=silent)]
+    if key is None or faults:
+        return None
+    make = _correlation if correlates else _detection
+    try:
+        data = make(doc, key, _head(doc, silent=silent), around)
+        _ = compile_rule(data).matches  # for its faults: a pattern that re2 refuses
+    except ERRORS as error:
+        faults.append(doc.fault(error, "correlation" if correlates else "condition"))
+        return None
+    return data
+
+
+def _missing(made: SigmaRule | SigmaCorrelationRule, *, silent: bool) -> Iterator[str]:
+    if made.id is None:
+        yield "a rule needs an id (a UUID), which its events carry"
+    if _level(made) is None and not silent:
+        yield "a rule needs a level, which its events get as severity"
+
+
+def _head(doc: Document, *, silent: bool) -> RuleHead:
+    made: SigmaRule | SigmaCorrelationRule = doc.made
+    return RuleHead(
+        id=str(made.id),
+        title=made.title,
+        level=_level(made) or "informational",
+        file=doc.file,
+        status=made.status.name.lower() if made.status else "",
+        description=" ".join((made.description or "").split()),
+        tags=[str(tag) for tag in made.tags],
+        silent=silent,
+    )
+
+
+def _level(made: SigmaRule | SigmaCorrelationRule) -> Severity | None:
+    name = made.level.name.lower() if made.level else None
+    return next((each for each in SEVERITIES if each == name), None)
+
+
+def _detection(doc: Document, key: _WatcherKey, head: RuleHead, around: Around) -> RuleData:
+    filtered: SigmaRule = reduce(lambda rule, f: f.apply_on_rule(rule), around.filters, doc.made)
+    for_journal(filtered)
+    condition = tree(filtered.detection.parsed_condition, around.expand)
+    return RuleData(
+        **head,
+        condition=condition,
+        kind=key.kind,
+        notify=key.notify,
+        extract=key.extract,
+        match=_plain(key.examples.match),
+        ignore=_plain(key.examples.ignore),
+        entries=[] if key.kind else sorted(possible.kinds(condition)),
+        never=_never(filtered, condition),
+        writers=_writers(condition),
+        correlation=None,
+    )
+
+
+def _writers(condition: list[Any]) -> list[str] | None:
+    found = possible.demanded(condition, "SYSLOG_IDENTIFIER")
+    return None if found is None else sorted(found)
+
+
+def _never(made: SigmaRule, condition: list[Any]) -> str | None:
+    if made.logsource.product not in {None, "linux"}:
+        return f"is about {made.logsource.product}"
+    return possible.never(condition)
+
+
+def _correlation(doc: Document, key: CorrelationKey, head: RuleHead, around: Around) -> RuleData:
+    return RuleData(
+        **head,
+        condition=["or", []],
+        kind=None,
+        notify=key.notify,
+        extract=None,
+        match=[_plain(each) for each in key.examples.match],
+        ignore=[_plain(each) for each in key.examples.ignore],
+        entries=[],
+        never=None,
+        writers=None,
+        correlation=correlation(doc.file, doc.made, key, around.refer),
+    )
+
+
+def _plain(examples: list[Line]) -> list[Example]:
+    return [e if isinstance(e, str) else {k: str(v) for k, v in e.items()} for e in examples]
+
+
+# --- the key of ours
 
 
 class _Examples(BaseModel):
@@ -63,253 +191,45 @@ class _WatcherKey(BaseModel):
     examples: _Examples = _Examples()
 
 
-def parse(
-    texts: Mapping[str, str], expand: Expand | None = None, only: Collection[str] | None = None
-) -> tuple[list[RuleData], list[Fault]]:
-    """Read rule files (name to text), in order; filter documents apply to all of them.
-
-    `expand` says what placeholders stand for. A file with a fault gives no rule; every fault of
-    every file is in the answer. With `only`, the other files are there to be counted by the
-    correlations of these, and nothing else in them has an effect.
-    """
-    faults: list[Fault] = []
-    asked = texts.keys() if only is None else only
-    parsed = {name: _documents(name, text, faults) for name, text in texts.items()}
-    filters = [doc for name in asked for doc in parsed[name] if isinstance(doc, SigmaFilter)]
-    around = filters, expand or {}, References(parsed, asked)
-    rules: list[RuleData] = []
-    for name, made in parsed.items():
-        own: list[RuleData] = []
-        for doc in made:
-            if not isinstance(doc, SigmaFilter):
-                own += _rule(name, doc, around, texts[name], faults)
-        faults += [Fault(name, f"two rules of the id {twice}") for twice in _twice(own)]
-        rules += own
-    for each in circles({rule["id"]: rule for rule in rules}.values()):
-        faults.append(Fault(each["file"], f"{each['title']}: the correlation counts its own hits"))
-    return rules, faults
+_NO_EXAMPLE: Final = "a rule with the key watcher needs watcher.examples.match"
+_NO_GROUP: Final = "'extract' captures nothing: it needs a group (?P<name>...)"
 
 
-def _twice(rules: list[RuleData]) -> list[str]:
-    """Give ids that one file holds twice: the later would silently replace the earlier."""
-    return [each for each, count in Counter(rule["id"] for rule in rules).items() if count > 1]
-
-
-def _documents(name: str, text: str, faults: list[Fault]) -> list[Any]:
+def _key(doc: Document, model: type[Any], faults: list[Fault]) -> Any:
+    """Give the document's key `watcher`; None, and into `faults` all that is wrong with it."""
+    attributes = doc.made.custom_attributes
     try:
-        _bound_depth(text)
-        plain = [_mapping(doc) for doc in yaml.load_all(text, SigmaYAMLLoader)]
-        if not plain:
-            faults.append(Fault(name, "holds no rule"))
-        texts = documents(text, len(plain))
-        found = [_document(name, *each, faults) for each in zip(plain, texts, strict=True)]
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        faults.append(Fault(name, f"not YAML: {error.problem}", mark.line + 1 if mark else None))
-    except (*ERRORS, yaml.YAMLError) as error:
-        faults.append(Fault(name, one_line(error), line_of(text, error)))
-    except RecursionError:
-        faults.append(Fault(name, "nested too deeply"))
-    else:
-        return [] if None in found else found
-    return []
-
-
-def _document(name: str, plain: dict[str, Any], text: str, faults: list[Fault]) -> Any:
-    """Give pySigma's object of one document; None if anything is wrong with it."""
-    wrong = _item_faults(name, plain, text)
-    found = SigmaCollection.from_dicts(
-        [plain], collect_errors=True, collect_filters=True, resolve_references=False
-    )
-    made = [*found.rules, *found.filters]
-    errors: list[Exception] = list(found.errors)
-    if not errors and made and isinstance(made[0], SigmaFilter):
-        errors = _of_filter(made[0])
-    told = {fault.text for fault in wrong}
-    wrong += [
-        Fault(name, said, _line_of_part(text, error))
-        for error in errors
-        if (said := one_line(error)) not in told
-    ]
-    faults += wrong
-    return None if wrong or not made else made[0]
-
-
-def _item_faults(name: str, plain: dict[str, Any], text: str) -> list[Fault]:
-    seen: Counter[str] = Counter()
-    found = []
-    for key, error in item_faults(plain.get("detection", plain.get("filter"))):
-        found.append(Fault(name, one_line(error), line_of_key(text, key, seen[key])))
-        seen[key] += 1
-    return found
-
-
-def _of_filter(doc: SigmaFilter) -> list[Exception]:
-    """Say what is wrong with a filter's condition, which pySigma looks at where it is applied."""
-    try:
-        for condition in doc.filter.parsed_condition:
-            _ = condition.parsed
-    except ERRORS as error:
-        return [error]
-    return []
-
-
-_PARTS: Final = (
-    (SigmaIdentifierError, "id"),
-    (SigmaTagError, "tags"),
-    (SigmaDetectionError, "detection"),
-    (SigmaConditionError, "condition"),
-    (SigmaLogsourceError, "logsource"),
-    (SigmaFilterError, "filter"),
-)
-
-
-def _line_of_part(text: str, error: Exception) -> int | None:
-    if not isinstance(error, SigmaConditionError) and (line := line_of(text, error)):
-        return line
-    keys = (key for kind, key in _PARTS if isinstance(error, kind))
-    return line_of_key(text, key) if (key := next(keys, None)) else None
-
-
-def _bound_depth(text: str) -> None:
-    """Refuse what would exhaust the stack: libyaml's composer calls itself, in C."""
-    depth = 0
-    for event in yaml.parse(text, yaml.CSafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            raise SigmaError(f"nested deeper than {_DEEPEST} levels")
-
-
-def _mapping(doc: object) -> dict[str, Any]:
-    if not isinstance(doc, dict):
-        raise SigmaError("a rule is a mapping with title, logsource and detection")
-    detection = doc.get("detection")
-    if isinstance(detection, dict) and not isinstance(detection.get("condition", ""), str | list):
-        raise SigmaError(f"'condition' must be text, not {detection['condition']!r}"[:_SHOWN])
-    if not isinstance(doc.get("id", ""), str):
-        raise SigmaError(f"'id' must be a UUID in text, not {doc['id']!r}"[:_SHOWN])
-    return doc
-
-
-Around = tuple[list[SigmaFilter], Expand, References]
-"""What else makes a rule: filter documents, what placeholders stand for, the other rules."""
-
-
-def _rule(name: str, doc: Any, around: Around, text: str, faults: list[Fault]) -> list[RuleData]:
-    filters, expand, refer = around
-    try:
-        if isinstance(doc, SigmaCorrelationRule):
-            data = _correlation(name, doc, refer)
-        else:
-            filtered: SigmaRule = reduce(lambda r, f: f.apply_on_rule(r), filters, doc)
-            data = _data(name, filtered, expand, refer)
-        _ = compile_rule(data).matches  # for its faults: a pattern that re2 refuses
+        key = model.model_validate(attributes.get("watcher", {}))
     except ValidationError as error:
-        faults += [
-            Fault(name, _key_fault(each), line_of(text, each["loc"])) for each in error.errors()
-        ]
-    except ERRORS as error:
-        key = "correlation" if isinstance(doc, SigmaCorrelationRule) else "condition"
-        line = _line_of_part(text, error) or line_of_key(text, key)
-        faults.append(Fault(name, one_line(error), line))
-    except RecursionError:
-        faults.append(Fault(name, "nested too deeply"))
-    else:
-        return [data]
-    return []
+        faults += dict.fromkeys(_key_fault(doc, each) for each in error.errors())
+        return None
+    if "watcher" in attributes and not key.examples.match:
+        faults.append(doc.fault(_NO_EXAMPLE, "watcher"))
+    if extract := getattr(key, "extract", None):
+        try:
+            if not regex.compiled(extract).groupindex:
+                faults.append(doc.fault(_NO_GROUP, "extract"))
+        except regex.PatternError as error:
+            faults.append(doc.fault(error, "extract"))
+    return key
 
 
-def _data(name: str, doc: SigmaRule, expand: Expand, refer: References) -> RuleData:
-    key = _WatcherKey.model_validate(doc.custom_attributes.get("watcher", {}))
-    if "watcher" in doc.custom_attributes and not key.examples.match:
-        raise UnsupportedError("a rule with the key watcher needs watcher.examples.match")
-    if key.extract and "(?P<" not in key.extract:
-        raise UnsupportedError("'extract' captures nothing: it needs a group (?P<name>...)")
-    # What is bound to the catalogue speaks for itself, whatever else counts it.
-    silent = refer.silent(str(doc.id)) and key.kind is None
-    for_journal(doc)
-    condition = tree(doc.detection.parsed_condition, expand)
-    return RuleData(
-        **_head(name, doc, silent=silent),
-        condition=condition,
-        kind=key.kind,
-        notify=key.notify,
-        extract=key.extract,
-        match=_plain(key.examples.match),
-        ignore=_plain(key.examples.ignore),
-        entries=[] if key.kind else sorted(possible.kinds(condition)),
-        never=_never(doc, condition),
-        writers=_writers(condition),
-        correlation=None,
-    )
+def _key_fault(doc: Document, each: Any) -> Fault:
+    # A type of its own in the place is pydantic's word for one of several that it tried.
+    loc = list(takewhile(lambda part: part != "str" and "[" not in str(part), each["loc"]))
+    path = ".".join(str(part) for part in ("watcher", *loc))
+    names = [part for part in ("watcher", *loc) if isinstance(part, str)]
+    return doc.fault(f"{path}: {_key_words(each, loc)}", names[-1])
 
 
-def _writers(condition: list[Any]) -> list[str] | None:
-    found = possible.demanded(condition, "SYSLOG_IDENTIFIER")
-    return None if found is None else sorted(found)
-
-
-def _never(doc: SigmaRule, condition: list[Any]) -> str | None:
-    if doc.logsource.product not in {None, "linux"}:
-        return f"is about {doc.logsource.product}"
-    return possible.never(condition)
-
-
-def _correlation(name: str, doc: SigmaCorrelationRule, refer: References) -> RuleData:
-    key = CorrelationKey.model_validate(doc.custom_attributes.get("watcher", {}))
-    if "watcher" in doc.custom_attributes and not key.examples.match:
-        raise UnsupportedError("a correlation with the key watcher needs watcher.examples.match")
-    return RuleData(
-        **_head(name, doc, silent=refer.silent(str(doc.id))),
-        condition=["or", []],
-        kind=None,
-        notify=key.notify,
-        extract=None,
-        match=[_plain(each) for each in key.examples.match],
-        ignore=[_plain(each) for each in key.examples.ignore],
-        entries=[],
-        never=None,
-        writers=None,
-        correlation=correlation(name, doc, key, refer),
-    )
-
-
-def _head(name: str, doc: SigmaRule | SigmaCorrelationRule, *, silent: bool) -> RuleHead:
-    if doc.id is None:
-        raise UnsupportedError("a rule needs an id (a UUID), which its events carry")
-    return RuleHead(
-        id=str(doc.id),
-        title=doc.title,
-        level=_level(doc, silent=silent),
-        file=name,
-        status=doc.status.name.lower() if doc.status else "",
-        description=" ".join((doc.description or "").split()),
-        tags=[str(tag) for tag in doc.tags],
-        silent=silent,
-    )
-
-
-def _level(doc: SigmaRule | SigmaCorrelationRule, *, silent: bool) -> Severity:
-    for severity in SEVERITIES:
-        if doc.level is not None and doc.level.name.lower() == severity:
-            return severity
-    if silent:
-        return "informational"
-    raise UnsupportedError("a rule needs a level, which its events get as severity")
-
-
-def _plain(examples: list[Line]) -> list[Example]:
-    return [e if isinstance(e, str) else {k: str(v) for k, v in e.items()} for e in examples]
-
-
-def _key_fault(each: Any) -> str:
-    path = ".".join(str(part) for part in ("watcher", *each["loc"]))
+def _key_words(each: Any, loc: list[Any]) -> str:
+    if len(loc) < len(each["loc"]):
+        return "must be a message, or the fields of an entry"
     if each["type"] in ("model_type", "model_attributes_type"):
-        return f"{path}: must be a mapping"
+        return "must be a mapping"
     if each["type"] != "extra_forbidden":
-        return f"{path}: {each['msg']}"
+        return str(each["msg"])
     keys = {**_WatcherKey.model_fields, **CorrelationKey.model_fields}
-    known = _Examples.model_fields if "examples" in each["loc"][:-1] else keys
-    near = difflib.get_close_matches(str(each["loc"][-1]), known, n=1)
-    return f"{path}: unknown key" + (f", did you mean {near[0]}?" if near else "")
+    known = _Examples.model_fields if "examples" in loc[:-1] else keys
+    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    return "unknown key" + (f", did you mean {near[0]}?" if near else "")

@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sigma.conditions import (
@@ -101,14 +101,16 @@ def _node(node: Any, expand: Expand) -> Node:
     if isinstance(node, ConditionNOT):
         return ["not", _node(node.args[0], expand)]
     if isinstance(node, ConditionFieldEqualsValueExpression):
-        return _any(node.field, _expanded(node.value, expand), _value)
+        return leaf(node.field, node.value, expand)
     if isinstance(node, ConditionValueExpression):
-        return _any("MESSAGE", _expanded(node.value, expand), _keyword)
+        return leaf(None, node.value, expand)
     raise UnsupportedError(f"cannot evaluate {type(node).__name__}")
 
 
-def _any(field: str, values: list[Any], make: Callable[[str, Any], Node]) -> Node:
-    nodes = [make(field, value) for value in values]
+def leaf(field: str | None, value: Any, expand: Expand) -> Node:
+    """Turn one value of a field into data; without a field it is a keyword."""
+    values = _expanded(value, expand)
+    nodes = [_value(field, each) if field else _keyword("MESSAGE", each) for each in values]
     return nodes[0] if len(nodes) == 1 else ["or", nodes]
 
 
@@ -131,23 +133,43 @@ def _expanded(value: Any, expand: Expand) -> list[Any]:
     holds_some = isinstance(value, SigmaString | SigmaRegularExpression)
     if not holds_some or not value.contains_placeholder():
         return [value]
-    regex = isinstance(value, SigmaRegularExpression)
-    _refuse_escaped(value.regexp.s if regex else value.s)
+    if isinstance(value, SigmaRegularExpression):
+        return _filled(value, expand)
+    _refuse_many(value.s, expand)
     found: list[Any] = value.replace_placeholders(
-        lambda placeholder: iter(_values(placeholder.name, expand, regex=regex))
+        lambda placeholder: iter(map(SigmaString, expand[placeholder.name]))
     )
     if isinstance(value, SigmaCasedString):
         return [SigmaCasedString.from_sigma_string(each) for each in found]
     return found
 
 
-def _values(name: str, expand: Expand, *, regex: bool) -> list[str | SigmaString]:
-    if name not in expand:
-        raise UnsupportedError(
-            f"'%{name}%' stands for nothing: say for what in [rules.expand] of config.toml"
-        )
-    # In a pattern a value is itself; its wildcards have no meaning there.
-    return [re.escape(each) if regex else SigmaString(each) for each in expand[name]]
+def _filled(pattern: SigmaRegularExpression, expand: Expand) -> list[Any]:
+    """Fill in a pattern: there a value is itself, and its wildcards have no meaning."""
+    _refuse_many(pattern.regexp.s, expand)
+    choices = [
+        map(re.escape, expand[part.name]) if isinstance(part, Placeholder)
+        else [part if isinstance(part, str) else "*?"[_WILDCARDS[part]]]
+        for part in pattern.regexp.s
+    ]  # fmt: skip
+    made = map("".join, itertools.product(*choices))
+    return [SigmaRegularExpression(each, flags=pattern.flags) for each in made]
+
+
+_MOST: Final = 10_000
+"""Values of one with several placeholders, each of which stands for many."""
+
+
+def _refuse_many(parts: Sequence[Any], expand: Expand) -> None:
+    _refuse_escaped(parts)
+    names = [part.name for part in parts if isinstance(part, Placeholder)]
+    for name in names:
+        if name not in expand:
+            raise UnsupportedError(
+                f"'%{name}%' stands for nothing: say for what in [rules.expand] of config.toml"
+            )
+    if math.prod(len(expand[name]) for name in names) > _MOST:
+        raise UnsupportedError(f"the placeholders stand for more than {_MOST:,} values together")
 
 
 def _refuse_escaped(parts: Sequence[Any]) -> None:
@@ -162,7 +184,7 @@ def _value(field: str, value: Any) -> Node:
         return ["string", field, _parts(value), isinstance(value, SigmaCasedString)]
     if isinstance(value, SigmaRegularExpression):
         flags = "".join(sorted(_FLAGS[flag.name] for flag in value.flags))
-        return ["regex", field, value.to_plain(), flags]
+        return ["regex", field, value.regexp.to_plain_regex(), flags]
     return _presence(field, value) or _comparison(field, value)
 
 
