@@ -19,7 +19,7 @@ import pytest
 from tests.replay import events
 from watcher.delivery.outbox import Outbox
 from watcher.delivery.store import Store
-from watcher.event import json_schema
+from watcher.event_model import json_schema
 
 OWN = Path(__file__).parent / "corpus"
 ROOT = Path(__file__).parent.parent

@@ -118,7 +118,7 @@ def test_ten_thousand_correlations() -> None:
     told = [hit for each in of_many("a", 12, U="same") for hit in made.take(each)]
     assert len(told) == sum(12 // (2 + at % 3) for at in range(10_000))
     for each in of_many("a", 20, U="user {}"):
-        list(made.take(dataclasses.replace(each, id=f"x{each.id}")))
+        list(made.take(each._replace(id=f"x{each.id}")))
     assert sizes(made) <= 10_000 * max(TOGETHER // 10_000, most(made_data(found)))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -48,7 +47,7 @@ def log(lines: int) -> list[Record | Gap]:
         kind = "aaxbacxa"[at % 8]
         record = kernel_record(f"line {kind} {at // 3}", at // 2 * SECOND, at)
         fields = {**record.fields, "PRIORITY": str(at % 3)}
-        found.append(dataclasses.replace(record, fields=fields))
+        found.append(record._replace(fields=fields))
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,9 +73,9 @@ def test_a_minute_told_in_parts_adds_up() -> None:
 def test_what_has_no_kernel_time_counts_by_the_minute_too() -> None:
     """A forged line over journald's socket has none; five a minute are no flood."""
     (event,) = denials([0])
-    origin = replace(event.origin, monotonic_us=None)
+    origin = event.origin._replace(monotonic_us=None)
     found = [
-        replace(event, origin=origin, id=str(at), time=f"2026-11-24T10:{at // 5:02}:00.0Z")
+        event._replace(origin=origin, id=str(at), time=f"2026-11-24T10:{at // 5:02}:00.0Z")
         for at in range(50)
     ]
     assert told(Flood(10), found) == found
@@ -97,7 +96,7 @@ def test_many_boots_are_bounded() -> None:
     flood = Flood(1)
     (event,) = denials([0])
     found = [
-        replace(event, host=replace(event.host, boot_id=f"{boot:032x}"))
+        event._replace(host=event.host._replace(boot_id=f"{boot:032x}"))
         for boot in range(MOST + 10)
         for _ in range(2)
     ]

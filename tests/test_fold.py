@@ -105,7 +105,7 @@ def test_a_summary_is_an_event_of_the_schema(store: Store, clock: Clock) -> None
     """Every sink can encode it."""
     import jsonschema
 
-    from watcher.event import json_schema
+    from watcher.event_model import json_schema
 
     store.commit(denials("dd", "dd"), {}, US)
     outbox = box(store)

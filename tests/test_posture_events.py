@@ -72,6 +72,6 @@ def test_the_id_is_the_same_after_a_restart_and_another_in_another_boot() -> Non
     before, after = posture("fedora-30"), posture("fedora-30-lifted")
     first = posture_events(before, after, HERE, 1)
     again = posture_events(before, after, HERE, 2)
-    other = posture_events(before, after, replace(HERE, boot_id="2" * 32), 1)
+    other = posture_events(before, after, HERE._replace(boot_id="2" * 32), 1)
     assert [each.id for each in first] == [each.id for each in again]
     assert not {each.id for each in first} & {each.id for each in other}

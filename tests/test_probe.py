@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,7 +134,7 @@ def test_another_boot_is_another_matter() -> None:
     detector = Detector(PACK)
     assert titles(events((REFUSED, S), detector=detector)) == []
     lift = kernel_record("Lifting lockdown", 2 * S)
-    other = dataclasses.replace(lift, host=dataclasses.replace(HOST, boot_id="c" * 32))
+    other = lift._replace(host=HOST._replace(boot_id="c" * 32))
     assert titles(list(detector.events(other))) == []
     assert len(titles(list(detector.events(lift)))) == 1
 
@@ -180,8 +179,7 @@ def records(*lines: tuple[str, int]) -> list[Record]:
 
 def test_a_forged_line_makes_a_hit_less_believed() -> None:
     """The trust of a hit is the least of what it is made of."""
-    forged = dataclasses.replace(
-        kernel_record("Lifting lockdown", S),
+    forged = kernel_record("Lifting lockdown", S)._replace(
         trust="injected",
         fields={"MESSAGE": "Lifting lockdown", "_TRANSPORT": "kernel", "SYSLOG_FACILITY": "1"},
     )

@@ -9,16 +9,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 SYSTEM: Final = Path("/etc/lockdown-watcher/config.toml")
 MAX_BYTES: Final = 1 << 20
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """What is wrong in a config file; `line` counts from 1 where it is known."""
 
     file: str

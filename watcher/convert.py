@@ -11,14 +11,12 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from watcher.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A query language: the backend's module and class, and the package that was tried."""
 
     module: str
@@ -53,8 +51,7 @@ TARGETS: Final[Mapping[str, Target]] = {
 PACKAGES: Final = tuple(sorted({f"{each.package}=={each.version}" for each in TARGETS.values()}))
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
+class Converted(NamedTuple):
     """One rule's query, or why there is none."""
 
     id: str

@@ -1,20 +1,17 @@
-"""The event, schema 1 (design: Contract): one pydantic model, JSON Lines on the wire.
+"""The event, schema 1 (design: Contract): what it is made of, and its line of JSON.
 
-The model is written as frozen dataclasses, which pydantic takes as they are: what comes from
-outside is validated by it and the JSON Schema made by it (`model`), while `scan` and `watch`, which
-only make events, do not wait 50 ms for it.
+All of it is named tuples: at each start Python 3.11 takes a millisecond to make a frozen dataclass,
+and a tenth of that for one of these. pydantic's model of the same is in `event_model.py`: who only
+makes events, as `scan` and `watch` do, does not wait 50 ms for it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Final
+from types import MappingProxyType
+from typing import Annotated, Any, Final, NamedTuple
 
 from watcher.hidden import HIDDEN
 from watcher.kinds import Kind, Severity
@@ -24,6 +21,12 @@ from watcher.lockdown.reasons import Level
 from watcher.record import SourceName, Trust
 
 SCHEMA: Final = 1
+ORDER: Final = (
+    "schema", "id", "time", "time_error_us", "observed", "kind", "severity", "title", "message",
+    "lockdown", "process", "secure_boot", "module", "gap", "posture", "fields", "advice", "host",
+    "origin", "rules", "warnings",
+)  # fmt: skip
+"""Of an event's keys on the wire; Python wants what has a default last."""
 
 
 class _Told:
@@ -43,18 +46,7 @@ Timestamp = Annotated[str, _Told(format="date-time", description="RFC 3339, UTC,
 _CAPTURED: Final = _Told(description="what a rule's extract captured", default={})
 
 
-def _on_the_wire(name: str) -> str:
-    """Give what an attribute is called in JSON: `from` is a word of Python's."""
-    return name.rstrip("_")
-
-
-class _Part:
-    __slots__ = ()
-    __pydantic_config__: ClassVar = {"extra": "forbid", "alias_generator": _on_the_wire}
-
-
-@dataclass(frozen=True, slots=True)
-class Lockdown(_Part):
+class Lockdown(NamedTuple):
     """What the line says about lockdown.
 
     `reason` is the catalogue's id, `text` the kernel's words between the frame's fixed parts,
@@ -69,48 +61,42 @@ class Lockdown(_Part):
     suppressed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Process(_Part):
+class Process(NamedTuple):
     """The process the kernel named: whoever runs a program chooses its `comm` (15 bytes)."""
 
     comm: str | None = None
     pid: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SecureBoot(_Part):
+class SecureBoot(NamedTuple):
     """What the kernel said about UEFI Secure Boot."""
 
     state: SecureBootState
 
 
-@dataclass(frozen=True, slots=True)
-class Module(_Part):
+class Module(NamedTuple):
     """A kernel module by name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class GapBounds(_Part):
+class GapBounds(NamedTuple):
     """Lines may be missing between these times; `count` is exact, or null if unknowable."""
 
     cause: str
-    count: int | None
+    count: int | None  # type: ignore[assignment]  # a tuple has a method of that name
     from_: Timestamp | None
     to: Timestamp | None
 
 
-@dataclass(frozen=True, slots=True)
-class Posture(_Part):
+class Posture(NamedTuple):
     """The machine's state before and after a change."""
 
     before: str | None
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class HostPart(_Part):
+class HostPart(NamedTuple):
     """The machine and boot the line comes from."""
 
     name: str | None = None
@@ -118,8 +104,7 @@ class HostPart(_Part):
     boot_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Origin(_Part):
+class Origin(NamedTuple):
     """Where the line was read and how far it can be believed; times in microseconds."""
 
     source: SourceName
@@ -131,8 +116,7 @@ class Origin(_Part):
     line: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MatchedRule(_Part):
+class MatchedRule(NamedTuple):
     """A rule that matched."""
 
     id: str
@@ -141,11 +125,9 @@ class MatchedRule(_Part):
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event(_Part):
+class Event(NamedTuple):
     """One explained line, or one stretch in which lines were lost."""
 
-    schema: int = SCHEMA
     id: str
     time: Timestamp | None
     time_error_us: Annotated[int, _Told(description="how far `time` may be off")]
@@ -154,24 +136,19 @@ class Event(_Part):
     severity: Severity
     title: str
     message: str
+    advice: str
+    host: HostPart
+    origin: Origin
     lockdown: Lockdown = Lockdown()
     process: Process = Process()
     secure_boot: SecureBoot | None = None
     module: Module | None = None
     gap: GapBounds | None = None
     posture: Posture | None = None
-    fields: Annotated[dict[str, str], _CAPTURED] = dataclasses.field(default_factory=dict)
-    advice: str
-    host: HostPart
-    origin: Origin
+    fields: Annotated[Mapping[str, str], _CAPTURED] = MappingProxyType({})
     rules: tuple[MatchedRule, ...] = ()
     warnings: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Event:
-        """Make an event of the object of its JSON line. Raises ValueError if that is none."""
-        event: Event = model().validate_python(data)
-        return event
+    schema: int = SCHEMA
 
     def json_line(self) -> str:
         """Give the event as one line of JSON, without its newline.
@@ -179,30 +156,39 @@ class Event(_Part):
         Controls that JSON lets pass (DEL, C1) and characters that reorder or hide text are
         escaped as well, so that the line is harmless on a terminal.
         """
-        plain = _encode(self)
+        told = _object(self)
+        told["fields"], told["rules"] = {**self.fields}, [*map(_object, self.rules)]
+        plain = _encode({name: told[name] for name in ORDER})
         # The rest of ASCII json escapes itself.
         bare = plain.isascii() and "\x7f" not in plain
         return plain if bare else plain.translate(_JSON_ESCAPES)
 
 
-def _plain(part: _Part) -> dict[str, object]:
-    names, values = _NAMES[type(part)].values(), _VALUES[type(part)](part)
-    return dict(zip(names, values if len(names) > 1 else (values,), strict=True))
+PARTS: Final = (
+    Lockdown, Process, SecureBoot, Module, GapBounds, Posture, HostPart, Origin, MatchedRule, Event,
+)  # fmt: skip
+"""What an event is made of, the event itself last."""
+
+
+def on_the_wire(name: str) -> str:
+    """Give what an attribute is called in JSON: `from` is a word of Python's."""
+    return name.rstrip("_")
+
+
+_NAMES: Final = {part: tuple(map(on_the_wire, part._fields)) for part in PARTS}
+
+
+def _object(part: Any) -> dict[str, object]:
+    """Give a part as what is an object in JSON."""
+    return {
+        name: _object(value) if type(value) in _NAMES else value
+        for name, value in zip(_NAMES[type(part)], part, strict=True)
+    }
 
 
 _encode: Final = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), default=_plain, check_circular=False
+    ensure_ascii=False, separators=(",", ":"), check_circular=False
 ).encode
-
-
-_NAMES: Final[Mapping[type[_Part], Mapping[str, str]]] = {
-    part: {each.name: _on_the_wire(each.name) for each in dataclasses.fields(part)}
-    for part in (
-        Event, Lockdown, Process, SecureBoot, Module, GapBounds, Posture, HostPart, Origin,
-        MatchedRule,
-    )
-}  # fmt: skip
-_VALUES: Final = {part: attrgetter(*names) for part, names in _NAMES.items()}
 
 
 def _json_escape(code: int) -> str:
@@ -223,17 +209,3 @@ def rfc3339(time_us: int | None) -> str | None:
         return None
     seconds, rest = divmod(time_us, 1_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
-
-
-@cache
-def model() -> Any:
-    """Give pydantic's model of the event: a TypeAdapter, made when first asked for."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Event)
-
-
-def json_schema() -> dict[str, object]:
-    """Give the JSON Schema of the event, as `lockdown-watcher schema` prints it."""
-    schema: dict[str, object] = model().json_schema(mode="serialization")
-    return schema

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from watcher.detect import judge
 from watcher.lockdown import REASONS, WORDINGS, Finding, Reason
@@ -11,8 +11,7 @@ from watcher.lockdown.complaints import Complaint, complaint
 from watcher.sources.text import record_of_line
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """A title, what it means, what to do, and facts by name."""
 
     title: str

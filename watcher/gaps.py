@@ -7,7 +7,6 @@ of 56,477 lines, measured on systemd 252).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from watcher.record import Gap
@@ -98,4 +97,4 @@ def _adjacent(first: Gap, then: Gap) -> bool:
 
 def _merged(first: Gap, then: Gap) -> Gap:
     count = None if first.count is None or then.count is None else first.count + then.count
-    return replace(then, from_us=first.from_us, count=count)
+    return then._replace(from_us=first.from_us, count=count)

@@ -6,15 +6,13 @@ Both are plain data. Sources make them, the middle reads them; neither knows the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Trust = Literal["kernel", "injected", "unverified"]
 SourceName = Literal["journal", "kmsg", "text", "posture", "watcher"]
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """The machine and boot a line comes from; whatever its frame does not tell is None."""
 
     name: str | None = None
@@ -22,8 +20,7 @@ class Host:
     boot_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a record was read, so that it can be found again.
 
     `seq` is the kernel's sequence number (/dev/kmsg), `line` counts from 1.
@@ -36,8 +33,7 @@ class Place:
     line: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One log record with its provenance.
 
     `text` is the line as the kernel (or a forger) wrote it, escapes undone, put together again
@@ -58,19 +54,18 @@ class Record:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(NamedTuple):
     """A stretch in which lines may have been lost; `count` is None where nobody can know it.
 
     `from_us` and `to_us` are Epoch microseconds of the last line before and the first after.
     """
 
     cause: str
-    count: int | None
+    count: int | None  # type: ignore[assignment]  # a tuple has a method of that name
     place: Place
     host: Host
     observed_us: int
     detail: str
     from_us: int | None = None
     to_us: int | None = None
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from watcher.detect import Detector
 from watcher.errors import SourceError, UsageError
@@ -30,8 +30,7 @@ class Past(Protocol):
         """Give batches; an empty one is a chance to show progress."""
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """What to scan. `boot` is a boot id, "all", or a number: 0 this boot, -1 the one before."""
 
     files: tuple[str, ...] = ()

@@ -67,9 +67,9 @@ def _records(example: Sequence[Example]) -> Iterator[Record]:
             time_us += _wait_us(wait)
             continue
         time_us += _SECOND_US
-        yield dataclasses.replace(
-            example_record(item), host=_HOST, time_us=time_us, monotonic_us=time_us - _START_US
-        )
+        since_boot = time_us - _START_US
+        record = example_record(item)
+        yield record._replace(host=_HOST, time_us=time_us, monotonic_us=since_boot)
 
 
 def _wait_us(text: Any) -> int:

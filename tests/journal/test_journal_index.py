@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,7 +43,7 @@ def read(where: Where, *, narrow: bool, prefilter: Prefilter = PREFILTER) -> lis
     try:
         if narrow:
             source.narrow()
-        return [replace(item, observed_us=0) for batch in source.read() for item in batch]
+        return [item._replace(observed_us=0) for batch in source.read() for item in batch]
     finally:
         source.close()
 
@@ -286,7 +285,7 @@ def told(where: Where, *, narrow: bool) -> tuple[list[Record | Gap], str]:
         if narrow:
             source.narrow()
         for batch in source.read():
-            found += [replace(item, observed_us=0) for item in batch]
+            found += [item._replace(observed_us=0) for item in batch]
     except SourceError as error:
         return found, str(error)
     finally:

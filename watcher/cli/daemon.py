@@ -111,7 +111,7 @@ def events(since: str | None, chosen: str | None, output: Output | None, *, verb
     from watcher import config
     from watcher.daemon import service
     from watcher.delivery.store import Reading
-    from watcher.event import Event
+    from watcher.event_model import event_of
 
     with Reading(service.kept_folder(config.load(chosen))) as reading:
         lines = reading.lines(epoch_us(since) if since else 0)
@@ -121,7 +121,7 @@ def events(since: str | None, chosen: str | None, output: Output | None, *, verb
             return
         write = writer(output, verbose=verbose)
         for line in lines:
-            write(Event.of(json.loads(line)))
+            write(event_of(json.loads(line)))
 
 
 @click.group(invoke_without_command=True)

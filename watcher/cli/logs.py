@@ -180,7 +180,7 @@ def schema() -> None:
     """
     import json
 
-    from watcher.event import json_schema
+    from watcher.event_model import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
 

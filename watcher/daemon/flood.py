@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from watcher.event import Event
@@ -44,7 +44,7 @@ class Flood:
         self.folded = 0
         """Events folded so far, told or not; a caller sees by it whether a flood goes on."""
         for key, number, passed, folded, told, last in state or []:
-            event = Event.of(json.loads(last)) if last else None
+            event = _again(last) if last else None
             self._minutes[(key[0], key[1], key[2])] = _Minute(number, passed, folded, told, event)
 
     def state(self) -> State:
@@ -96,6 +96,12 @@ class Flood:
             minute.told, minute.folded, minute.last = minute.told + minute.folded, 0, None
 
 
+def _again(line: str) -> Event:
+    from watcher.event_model import event_of
+
+    return event_of(json.loads(line))
+
+
 def _minute_of(event: Event) -> int:
     """Give the minute of the kernel's own clock, which /dev/kmsg and the journal agree on.
 
@@ -109,10 +115,9 @@ def _minute_of(event: Event) -> int:
 def _fold(last: Event, key: _Key, minute: _Minute) -> Event:
     count = minute.folded
     parts = (*key, str(minute.number), str(minute.told))
-    return replace(
-        last,
+    return last._replace(
         id=str(uuid.uuid5(NAMESPACE, "\0".join(parts))),
         title=f"{count:,} more in the same minute: {last.title}",
-        lockdown=replace(last.lockdown, suppressed=count),
+        lockdown=last.lockdown._replace(suppressed=count),
         warnings=(*last.warnings, f"a flood: {count} events are folded into this one"),
     )

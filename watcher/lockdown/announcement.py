@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from watcher.lockdown.causes import CAUSE_NAMES, CAUSES, Cause, CauseId
@@ -37,7 +36,7 @@ def announcement(text: str) -> Finding | None:
     # Without its end nobody can tell "command" from "command line", nor prose from the kernel.
     if not any(cause.startswith(words) for cause in CAUSES):
         return None
-    return replace(found, cause=found.cause if words in CAUSES else None, warnings=(CUT,))
+    return found._replace(cause=found.cause if words in CAUSES else None, warnings=(CUT,))
 
 
 def _parted(rest: str) -> tuple[str, str]:
@@ -74,6 +73,6 @@ def _lineage(cause: Cause | None, *, wiki: bool) -> str | None:
 def announced_4_9() -> Finding:
     """Give the finding for Fedora 4.9 to 4.13, which announced both facts in one line."""
     found = _announced("EFI secure boot", wiki=False)
-    return replace(
-        found, text="Secure boot", lineage="fedora-4.9", secure_boot="enabled", read="FED@962ea4f04"
+    return found._replace(
+        text="Secure boot", lineage="fedora-4.9", secure_boot="enabled", read="FED@962ea4f04"
     )

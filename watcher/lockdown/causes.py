@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 CauseId = Literal[
     "efi_secure_boot", "command_line", "kconfig", "securityfs", "ipl", "power", "other"
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """One announced cause, the wording family it betrays, and where it was read."""
 
     text: str

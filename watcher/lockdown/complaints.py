@@ -7,12 +7,10 @@ pages of bpf(2) and perf_event_open(2).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
+class Complaint(NamedTuple):
     """A text programs print. `says` are lower-case parts of it, one of which must occur."""
 
     says: tuple[str, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from watcher.lockdown.finding import CUT, Finding, comm_warnings
@@ -36,7 +35,7 @@ def denial(text: str) -> Finding | None:
         return unknown(head) if end == "whole" and not _is_template(head) else None
     found = _denied(comm, wording, head, tail)
     if end == "cut":
-        return replace(found, warnings=(*found.warnings, CUT))
+        return found._replace(warnings=(*found.warnings, CUT))
     return found if end or names_a_page(tail) else None
 
 

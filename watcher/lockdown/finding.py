@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.kinds import Kind
 from watcher.lockdown.causes import CauseId
@@ -14,8 +13,7 @@ CUT: Final = "the line was cut on its way; what is missing was not guessed"
 _COMM_BYTES: Final = 15
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What one line says. Absent facts are None; an empty process name is "".
 
     `title`, `meaning` and `instead` are for people: what happened, what it blocks, the ways on.

@@ -7,9 +7,8 @@ kernels' own format strings; the tags in `read` are those of reasons.py.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from watcher.kinds import Kind
 from watcher.lockdown.reasons import Level
@@ -17,8 +16,7 @@ from watcher.lockdown.reasons import Level
 SecureBootState = Literal["enabled", "disabled", "undetermined"]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One wording as a pattern, with the named groups text, count, module, comm and pid.
 
     `ends`: how a whole line ends; one that matches and does not end so was cut on its way.

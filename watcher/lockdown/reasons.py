@@ -8,14 +8,12 @@ Programs and ways on marked (use) are from use, not from a kernel source.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Level = Literal["integrity", "confidentiality"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """One thing lockdown refuses.
 
     `level` is the lowest that refuses it (None: kernels before 5.4 knew only locked or not);

@@ -6,12 +6,10 @@ carried before have several. The tags in `read` are those of reasons.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
+class Wording(NamedTuple):
     """One wording of a reason; `mainline` tells the LSM's own table from older patch sets."""
 
     text: str

@@ -14,8 +14,7 @@ import math
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from watcher.record import Trust
 from watcher.rules.rule import Rule
@@ -36,8 +35,7 @@ _KNOWN: Final = "id/"
 _LARGEST: Final = float(1 << 63)
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A record that rules matched: its event's id, the rules' ids, its time, its fields' values.
 
     `time_us` is None where the record has no time: it then counts as the one before it.
@@ -50,8 +48,7 @@ class Match:
     trust: Trust
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A correlation that holds: of which matches, and for which values of its group-by.
 
     `measure` is what was compared: a count of matches, values or rules, or a sum. Times are
@@ -68,12 +65,11 @@ class Hit:
     trust: Trust
 
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
+class Forgotten(NamedTuple):
     """A correlation has let go of `count` groups, or a sum's matches, that might have counted."""
 
     rule: Rule
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of that name
 
 
 class Correlator:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from watcher.event import Event
+from watcher.event_model import event_of
 from watcher.sinks.encoded import deliver_encoded
 from watcher.sinks.shown import Console
 from watcher.sinks.sink import Delivered, Parcel, Retry, SinkOptions, Verdict
@@ -71,5 +71,5 @@ def _checked(event: Mapping[str, Any]) -> str:
 
 def _for_people(event: Mapping[str, Any]) -> str:
     text = StringIO()
-    Console(text, colour=False).write(Event.of(event))
+    Console(text, colour=False).write(event_of(event))
     return text.getvalue()

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.sources import frame_patterns as known
 from watcher.sources.kmsg_record import unescape
@@ -33,8 +32,7 @@ _MAX_FRAMES: Final = 64
 """Frames around one message; more is not a log but an attack."""
 
 
-@dataclass(frozen=True, slots=True)
-class Framed:
+class Framed(NamedTuple):
     """A message and what its frames told; what they did not tell is None.
 
     `identifier` is "kernel" or "audit" where a frame says so, `program` the name of another

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from systemd._reader import INVALIDATE
 
@@ -115,8 +114,7 @@ class _Entry(Mapping[str, str]):
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Which part of it: a boot (None: all of them), from and to Epoch microseconds.
 
     `past`: it is read once, and what comes later is not waited for. `after`: a `position` of an

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from systemd._reader import _Reader
 
@@ -14,8 +13,7 @@ from watcher.errors import SourceError
 from watcher.host import this_host
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(NamedTuple):
     """Which journal: this machine's unless one of these is given."""
 
     directory: str | None = None

@@ -8,16 +8,14 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _HEADER: Final = struct.Struct("<8s II B7x 16s 16s 16s 16s 13Q")
 _SIGNATURE: Final = b"LPKSHHRH"
 _ARCHIVED: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """Which file it is, whatever its name; whether it is complete; its first entry's time."""
 
     file_id: str

@@ -19,9 +19,8 @@ import stat
 import struct
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import compress, islice, repeat
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.rules.prefilter import Prefilter
 from watcher.sources.journal_entry import FIELD_BYTES
@@ -58,8 +57,7 @@ class DoubtError(Exception):
     """Something in a file does not fit together, or is more than can be asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Narrowed:
+class Narrowed(NamedTuple):
     """The texts (MESSAGE) that may matter, how many entries have them, and of how many in all."""
 
     messages: frozenset[bytes]

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.provenance import split_identifier, whole_text
 
@@ -16,8 +15,7 @@ _ESCAPE: Final = re.compile(rb"\\x([0-9a-f]{2})")
 _HEADER: Final = re.compile(rb"(\d{1,4}),(\d{1,20}),(\d{1,20}),[^;\n]{0,256};")
 
 
-@dataclass(frozen=True, slots=True)
-class KmsgRecord:
+class KmsgRecord(NamedTuple):
     """One record. `usec` is the kernel's clock since boot, `seq` counts all records of a boot.
 
     `text` is the line as it was printed, `escaped` as the kernel hands it out.

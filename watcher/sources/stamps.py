@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.sources.months import month_of
 
@@ -22,8 +21,7 @@ _SECOND_US: Final = 1_000_000
 _MINUTE_US: Final = 60_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """A date as written. `month` is None where its name is not understood.
 
     `year` is None where none is written, `zone` where the time is local. `epoch_us` stands
@@ -42,8 +40,7 @@ class Stamp:
     epoch_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """When it was: `time_us` is None where nobody can tell, `error_us` the resolution."""
 
     time_us: int | None = None

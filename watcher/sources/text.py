@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Final
 
 from watcher.record import Gap, Host, Place, Record
@@ -124,8 +123,8 @@ def record_of_line(line: str) -> Record | None:
     parser.feed_block(line.encode(errors="backslashreplace"), 0, 1)
     record = next((each for each in parser.finish() if isinstance(each, Record)), None)
     if record and YEAR_TAKEN in record.warnings:
-        record = replace(record, time_us=None, time_error_us=0, warnings=())
-    return record and replace(record, place=Place("text"))
+        record = record._replace(time_us=None, time_error_us=0, warnings=())
+    return record and record._replace(place=Place("text"))
 
 
 # --- what spans lines
@@ -331,7 +330,7 @@ class _Parser:
             return False
         more = raw[len(indent) : MAX_LINE].decode(errors="backslashreplace").rstrip("\r")
         text = f"{waiting.framed.text}\n{more}"
-        waiting.framed = replace(waiting.framed, text=text)
+        waiting.framed = waiting.framed._replace(text=text)
         return True
 
     def _completes(self, waiting: _Open, raw: bytes, number: int) -> bool:
@@ -344,7 +343,7 @@ class _Parser:
         waiting.text += f"\n{more}"
         waiting.held.append((raw, number))
         if not lacks_its_end(waiting.text):
-            waiting.framed = replace(waiting.framed, text=waiting.text)
+            waiting.framed = waiting.framed._replace(text=waiting.text)
             waiting.held.clear()
             return True
         if not is_torn(waiting.text):
@@ -376,7 +375,7 @@ class _Parser:
         place = Place("text", seq=framed.seq, file=self._file, line=number)
         moment = moment_of(framed.stamp, self._newest_us)
         more = (*((_LONG,) if long else ()), *_repeated(framed))
-        moment = replace(moment, warnings=(*moment.warnings, *more))
+        moment = moment._replace(warnings=(*moment.warnings, *more))
         record = record_of_frame(framed, place, moment, self._now_us(), dictionary)
         self.records.append(record)
 

@@ -12,8 +12,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, NamedTuple, Protocol
 
 MAX_HELD: Final = 1 << 20
 """Bytes kept of one line; a JSON entry of 64 KiB text as an array of numbers fits."""
@@ -24,8 +23,7 @@ _XZ_MEMORY: Final = 256 << 20
 _JOURNAL: Final = b"LPKSHHRH"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """A file that could not be read, or not to its end; `reason` says what to do."""
 
     file: str

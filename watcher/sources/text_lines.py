@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import replace
 from typing import Final
 
 from watcher.sources import frame_patterns as known
@@ -46,8 +45,7 @@ def unframe_decoded(line: str) -> Framed:
     if line.isascii():
         return framed
     host, program = framed.hostname, framed.program
-    return replace(
-        framed,
+    return framed._replace(
         text=shown(framed.text),
         hostname=host and shown(host),
         program=program and shown(program),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 
 from watcher.sources.frames import Framed, unframe
@@ -54,5 +53,5 @@ def of_docker(found: dict[str, object]) -> Framed | None:
     framed = unframe(text)
     if framed.stamp is None and isinstance(time, str):
         with suppress(ValueError):
-            framed = replace(framed, stamp=read_iso(time, 0)[0])
+            framed = framed._replace(stamp=read_iso(time, 0)[0])
     return framed
