@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import tracemalloc
 from collections.abc import Iterator, Sequence
 
@@ -190,10 +191,53 @@ def test_time_that_runs_backwards(step_us: int) -> None:
 
 
 def test_a_far_future_blinds_nobody() -> None:
-    """A record of the year 9999 among today's: they go on being counted."""
+    """A record of the year 9999 among today's: they go on being counted, with those before it."""
     made = correlator(text("type: event_count, rules: a, timespan: 10s, condition: {gte: 3}"))
     steps = [("a", 0), ("a", 2.5e11), ("a", 1), ("a", 2), ("a", 3), ("a", 4), ("a", 5)]
-    assert hits(made, steps) == [[2, 3, 4]]
+    assert hits(made, steps) == [[0, 2, 3], [4, 5, 6]]
+
+
+CLOCKS = [
+    "type: event_count, rules: [a, b], condition: {gte: 3}",
+    "type: value_count, rules: [a, b, c], condition: {field: U, gte: 3}",
+    "type: temporal, rules: [a, b, c]",
+    "type: temporal_ordered, rules: [a, b, c]",
+    "type: value_sum, rules: [a, b], condition: {field: N, gt: 60}",
+]
+
+
+@pytest.mark.parametrize("kind", CLOCKS)
+def test_two_clocks_are_as_two_logs(kind: str) -> None:
+    """Two stretches of time in turns, floods among them: the hits of each, as if it were alone."""
+    pack = rules(text(f"{kind}, timespan: 10s"))
+    for seed in range(60):
+        draw = random.Random(seed)
+        both, *alone = (Correlator() for _ in range(3))
+        for each in (both, *alone):
+            each.use(pack)
+        now, weights = [10**9, 10**6], draw.choice([[1, 1, 1], [50, 1, 0], [50, 50, 0], [99, 0, 1]])
+        told: list[Hit | Forgotten] = []
+        expected: list[Hit | Forgotten] = []
+        for number in range(draw.choice([50, 400])):
+            clock = draw.randrange(2) if draw.random() < 0.3 else number // 40 % 2
+            now[clock] += draw.choice([0, 0, 0, 0, 0, 1])
+            late, (name,) = draw.choice([0, 0, 0, 3]), draw.choices("abc", weights)
+            fields = {"U": draw.choice("xxxxxxyz"), "N": str(draw.randrange(5))}
+            one = match(name, (now[clock] - late) * S, number, **fields)
+            told += both.take(one)
+            expected += alone[clock].take(one)
+        assert told == expected, seed
+
+
+def test_a_late_match_in_a_flood_is_no_end() -> None:
+    """One that comes late where there is too much, and is the first to go, ends nothing."""
+    made = correlator(text("type: temporal_ordered, rules: [a, b, c], timespan: 100s"))
+    flood = [("bc"[at % 2], 100 * S + at) for at in range(200)]
+    late = [("c", 99 * S - at) for at in range(200)]
+    for number, (name, time_us) in enumerate([*flood, ("a", 101 * S), *late]):
+        assert not list(made.take(match(name, time_us, number)))
+    end = [made.take(match(name, 102 * S, 1000 + at)) for at, name in enumerate("bc")]
+    assert [len(list(each)) for each in end] == [0, 1]
 
 
 def test_a_damaged_row_is_left_out() -> None:
@@ -211,6 +255,7 @@ def test_a_damaged_row_is_left_out() -> None:
         "null",
         "[1, 2, 3]",
         '[[["a", 1, [], 0]], "b", null]',
+        "[[[1e999, 1, [], 0]], 1, null]",
     ):
         fresh = Correlator({**rows, key: harm}.items())
         fresh.use(made._rules)

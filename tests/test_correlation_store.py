@@ -20,7 +20,7 @@ from watcher.delivery.store import VERSION, Reading, Store
 from watcher.record import Gap, Record
 from watcher.rule_check import check
 from watcher.rules import Pack
-from watcher.rules.correlation import Correlator
+from watcher.rules.correlation import Correlator, Match
 from watcher.rules.rule import compile_rule
 
 RULES: Final = PLAIN.replace("{X: ", "{'MESSAGE|contains': line ")
@@ -178,3 +178,46 @@ def test_other_rules_begin_anew_and_leave_nothing() -> None:
     assert set(gone.values()) == {None}
     assert set(gone) >= {key for key in rows if not key.startswith("id/")}
     replay.close()
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "kept"),
+    [
+        ("line a", "line a", ["three", "twice", "c1"]),
+        ("title: a", "title: other", ["three", "twice", "c1"]),
+        ("line a", "line d", ["c1"]),  # what "three" counts is another rule
+        ("gte: 3", "gte: 4", ["c1"]),  # "three" is another itself, and "twice" counts it
+        ("timespan: 5m", "timespan: 6m", ["three", "c1"]),
+    ],
+)
+def test_what_was_counted_under_other_rules_is_not_taken_over(
+    was: str, now: str, kept: list[str]
+) -> None:
+    """A reload goes on with what is the same in all that was counted, and forgets the rest."""
+    made = Correlator()
+    feed = Feed(Named("kmsg", log(15), 15, None), PACK, 0, None, correlator=made)
+    list(feed.batches())
+    rows = [(key, row) for key, row in made.changes().items() if row is not None]
+    data, faults = check({"r.yml": (RULES + THREE + TWICE + LOUD).replace(was, now)})
+    assert faults == []
+    fresh = Correlator(rows)
+    fresh.use([compile_rule(each) for each in data])
+    assert [book.rule.title for book in fresh._books.values() if book._groups] == kept
+
+
+def test_what_is_usual_stays_known_under_better_rules() -> None:
+    """A rule that matches a little more or less is no reason to tell all that is known as new."""
+    new = text(
+        "type: event_count, rules: [a], group-by: [PRIORITY], timespan: 30d, condition: {gte: 1}",
+        head="watcher: {new_after: 1d, examples: {match: [[{MESSAGE: line a, PRIORITY: 1},"
+        " {wait: 25h}, {MESSAGE: line a, PRIORITY: 2}]]}}\n",
+    )
+    made = Correlator()
+    for was in ("line a", "line (a|z)"):
+        better = RULES.replace("MESSAGE|contains': line a", f"MESSAGE|re': {was}")
+        data, faults = check({"r.yml": better + new})
+        assert faults == []
+        made.use([compile_rule(each) for each in data])
+        list(made.take(Match("1", [data[0]["id"]], 0, {"PRIORITY": "1"}.get, "kernel")))
+    (book,) = made._books.values()
+    assert len(book._groups) == 1  # the second was known by its id, so this is the first one's

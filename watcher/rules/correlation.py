@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from watcher.record import Trust
-from watcher.rules.rule import Rule
+from watcher.rules.rule import Rule, beneath
 from watcher.rules.windows import CorrelationData, Entry, Group, most, total_of
 
 NAMESPACE: Final = uuid.UUID("3c6c1f1e-8d0b-5a52-9d7a-6a1f0d4be2c7")
@@ -87,7 +87,11 @@ class Correlator:
         self._last_us = 0
 
     def use(self, rules: Sequence[Rule]) -> None:
-        """Go on with these rules; one whose correlation is another than before begins anew."""
+        """Go on with these rules; a correlation begins anew if it, or what it counts, has changed.
+
+        One that learns what is usual goes on: that the rules it counts have got better is no
+        reason to tell all that is known as new.
+        """
         if rules is self._rules:
             return
         self._rules = rules
@@ -97,7 +101,8 @@ class Correlator:
         told = {key: _row(what) for key, what in self._changed.items()}
         self._changed.update(told)  # as they are now: the books are made anew
         share = TOGETHER // max(1, len(found))
-        books = [_Book(rule, data, share, self._changed) for rule, data in found]
+        looks = _looks(rules)
+        books = [_Book(rule, data, looks[rule.id], share, self._changed) for rule, data in found]
         self._books = {book.prefix: book for book in books}
         for key, row in self._rows.items():
             if not key.startswith(_KNOWN):
@@ -170,6 +175,20 @@ def _as_match(hit: Hit, cause: Match) -> Match:
     return Match(hit.id, (hit.rule.id,), hit.time_us, field, hit.trust)
 
 
+def _looks(rules: Sequence[Rule]) -> dict[str, str]:
+    """Give, by a correlation's id, what tells it from another that would misread its memory."""
+    found = {rule.id: rule.correlation for rule in rules if rule.correlation}
+    counts = {each: data["rules"] for each, data in found.items()}
+    alone = {rule.id: [rule.condition, rule.kind, rule.correlation] for rule in rules}
+    looks = {}
+    for each, data in found.items():
+        learns = data["new_after_us"] is not None
+        inner = [] if learns else [alone.get(one) for one in sorted(beneath(each, counts))]
+        told = json.dumps([data, *inner], sort_keys=True).encode()
+        looks[each] = hashlib.blake2b(told, digest_size=8).hexdigest()
+    return looks
+
+
 # --- one correlation
 
 
@@ -202,12 +221,10 @@ class _Book:
     """The groups of one correlation, the one touched longest ago first."""
 
     def __init__(
-        self, rule: Rule, data: CorrelationData, share: int, changed: dict[str, Any]
+        self, rule: Rule, data: CorrelationData, look: str, share: int, changed: dict[str, Any]
     ) -> None:
         self.rule, self.data = rule, data
-        # A correlation that was changed would misread what it remembered before.
-        told = json.dumps(self.data, sort_keys=True).encode()
-        self.prefix = f"{rule.id}/{hashlib.blake2b(told, digest_size=8).hexdigest()}/"
+        self.prefix = f"{rule.id}/{look}/"
         self.began_us: int | None = None
         self.forgotten = 0
         self._changed = changed
@@ -235,7 +252,7 @@ class _Book:
                 self._keep(key, _Sighting(int(found)))
             else:
                 self._keep(key, _restored(*found))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return False
         return True
 

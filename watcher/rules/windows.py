@@ -6,7 +6,7 @@ hits of one correlation, a hit's id is its own, and what is remembered stays sma
 
 Records may come late. Where one comes no later than a timespan after newer ones, the answer is
 as if all windows around it were looked at anew, since matches are kept for two timespans. A clock
-that is set back begins a second stretch beside the first; older ones are let go.
+that is set back, or on and back again, makes two stretches side by side; a third is let go.
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ def most(data: CorrelationData) -> int:
         return 1
     if data["type"] == "value_sum":
         return SUMMED
-    # Two timespans hold fewer than two hits' worth of different marks.
-    return 4 * max(int(data["at_least"]), len(data["rules"]) ** 2) + SPARE
+    # Two timespans hold fewer than two hits' worth of different marks, and there are two stretches:
+    # four hits' worth must stay where there is too much, and half of it as it came.
+    return 6 * max(int(data["at_least"]), len(data["rules"]) ** 2) + SPARE
 
 
 class Group:
@@ -100,29 +101,37 @@ class Group:
         insort_right(self.entries, fresh, key=_time)
         self.marks.update(fresh.marks)
         self._let_go(span)
+        found = self._window(bisect_right(self.entries, time_us, key=_time) - 1, data)
+        if found:
+            hit = self.entries[found]
+            self._remove(found)
+            return hit
         if len(self.entries) > most(data):
             self._thin(data)
-        found = self._window(bisect_right(self.entries, time_us, key=_time) - 1, data)
-        if not found:
-            return []
-        hit = self.entries[found]
-        self._remove(found)
-        return hit
+        return []
 
     def _move(self, time_us: int, span: int) -> None:
-        if self.ahead is None or time_us >= self.ahead - span:
-            self.ahead = max(self.ahead or time_us, time_us)
+        if self.ahead is None:
+            self.ahead = time_us
+        elif time_us >= self.ahead - span:
+            if time_us > self.ahead + 2 * span:  # it may be the clock that went on, and comes back
+                self.behind = self.ahead
+            self.ahead = max(self.ahead, time_us)
         elif self.behind is None or not self.behind - span <= time_us <= self.behind:
             self.behind = time_us
 
     def _let_go(self, span: int) -> None:
-        ahead = self.ahead or 0
-        low = self.behind if self.behind is not None and self.behind < ahead - span else None
+        ahead, low = self.ahead or 0, self._low(span)
         oldest = (ahead if low is None else low) - 2 * span
         self._remove(slice(0, bisect_left(self.entries, oldest, key=_time)))
         if low is not None:
             after = bisect_right(self.entries, low, key=_time)
             self._remove(slice(after, bisect_left(self.entries, ahead - 2 * span, key=_time)))
+
+    def _low(self, span: int) -> int | None:
+        """Give the newest time of the stretch behind; None if there is one stretch alone."""
+        apart = self.behind is not None and self.behind < (self.ahead or 0) - span
+        return self.behind if apart else None
 
     def _remove(self, where: slice) -> None:
         gone = self.entries[where]
@@ -169,18 +178,25 @@ class Group:
 
     def _thin(self, data: CorrelationData) -> None:
         """Forget matches that a later one of the same mark stands for; a sum forgets the oldest."""
-        half = most(data) // 2
         if data["type"] == "value_sum":
-            self.lost += len(self.entries) - half
+            newest = most(data) // 2
+            self.lost += len(self.entries) - newest
             needed: set[Entry] = set()
-        elif data["type"] == "temporal_ordered":
-            needed = _chains(self.entries, _steps(data))
         else:
-            needed = set({mark: each for each in self.entries for mark in each.marks}.values())
-        newest = self.entries[-half:]
-        kept = [each for each in self.entries[:-half] if each in needed] + newest
-        self.entries = kept
-        self.marks = _counted(kept)
+            newest = most(data) // 3
+            low = self._low(data["timespan_us"])
+            cut = 0 if low is None else bisect_right(self.entries, low, key=_time)
+            needed = _needed(self.entries[:cut], data) | _needed(self.entries[cut:], data)
+        kept = [each for each in self.entries[:-newest] if each in needed]
+        self.entries = kept + self.entries[-newest:]
+        self.marks = _counted(self.entries)
+
+
+def _needed(entries: Sequence[Entry], data: CorrelationData) -> set[Entry]:
+    """Give the matches of one stretch that can stand for all of it."""
+    if data["type"] == "temporal_ordered":
+        return _chains(entries, _steps(data))
+    return set({mark: each for each in entries for mark in each.marks}.values())
 
 
 def holds(entries: Sequence[Entry], start: int, end: int, data: CorrelationData) -> bool:
