@@ -352,6 +352,27 @@ def test_a_config_file_that_is_not_there(tmp_path: Path) -> None:
         assert f"{gone}: no such file" in done.stderr.decode()
 
 
+@pytest.mark.parametrize("command", ["events", "deliveries", "metrics", "health"])
+def test_a_fault_elsewhere_hides_no_store(command: str, tmp_path: Path) -> None:
+    """What needs but the store's folder tells the fault and goes on; a fault in [store] ends it."""
+    file = tmp_path / "c.toml"
+    with Store(tmp_path) as store:
+        store.commit(events(1), {}, 1)
+    good, faulty = f'[store]\ndir = "{tmp_path}"\n', "[desktop]\nmin_severity = 'grave'\n"
+    file.write_text(good)
+    before = run(command, "--config", str(file))
+    file.write_text(good + faulty)
+    done = run(command, "--config", str(file))
+    assert done.returncode == before.returncode
+    assert done.stdout.splitlines()[0] == before.stdout.splitlines()[0]
+    (said,) = done.stderr.decode().splitlines()
+    assert said.startswith(f"lockdown-watcher: {file}:4: desktop: min_severity: ")
+    for hides in ("[store]\ndir = 3\n", "[store\n"):
+        file.write_text(hides + faulty)
+        done = run(command, "--config", str(file))
+        assert (done.returncode, done.stdout) == (2, b"")
+
+
 def test_deliveries_retry_says_when(tmp_path: Path) -> None:
     """Nothing set aside; no daemon runs."""
     file = tmp_path / "c.toml"

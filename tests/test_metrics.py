@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import itertools
 import os
 import re
@@ -277,6 +278,35 @@ def test_an_idle_daemon_has_nothing_to_tell(monkeypatch: pytest.MonkeyPatch) -> 
         assert pulse.due_s() == float("inf")
 
 
+def test_what_the_journal_shows_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was seen once, and may have been vacuumed since; not more than once a minute."""
+    now, shown, looked = 1000.0, True, 0
+
+    def shows() -> bool:
+        nonlocal looked
+        looked += 1
+        return shown
+
+    def kernel_at(now_s: float) -> str | None:
+        nonlocal now
+        now = now_s
+        pulse._changed = True
+        vitals = parsed(pulse.told())
+        assert vitals
+        return vitals.kernel
+
+    monkeypatch.setattr("watcher.daemon.pulse.time.monotonic", lambda: now)
+    pulse = Pulse()
+    pulse.follows([], None, shows)
+    assert kernel_at(1000.0) == "the journal"
+    shown = False
+    assert kernel_at(1055.0) == "the journal"
+    assert looked == 1
+    assert kernel_at(1060.0) is None
+    shown = True
+    assert kernel_at(1065.0) == "the journal"
+
+
 def test_a_folder_of_files_is_told_of_as_one_log() -> None:
     """Its files may be thousands, and each would be a series."""
     pulse = Pulse()
@@ -405,6 +435,43 @@ def test_the_endpoint_answers(endpoint: Endpoint) -> None:
             get(endpoint.port, path)
         assert error.value.code == 404
         error.value.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "host", "status", "body"),
+    [
+        ("GET", "localhost:9773", 200, b"x 1\n"),
+        ("GET", "LOCALHOST", 200, b"x 1\n"),
+        ("GET", "127.0.0.1:1", 200, b"x 1\n"),
+        ("GET", "[::1]:9773", 200, b"x 1\n"),
+        ("GET", "evil.example:9773", 421, b"ask for localhost, or by the address\n"),
+        ("GET", "127.0.0.1.evil.example", 421, b"ask for localhost, or by the address\n"),
+        ("GET", "localhost.evil.example", 421, b"ask for localhost, or by the address\n"),
+        ("HEAD", "localhost", 200, b""),
+        ("HEAD", "evil.example", 421, b""),
+    ],
+)
+def test_only_loopback_by_name(
+    endpoint: Endpoint, method: str, host: str, status: int, body: bytes
+) -> None:
+    """A page in a browser here may make its own name lead to 127.0.0.1: it is refused by it."""
+    answer = asked(endpoint.port, method, host)
+    assert (answer.status, answer.read()) == (status, body)
+    if method == "HEAD" and status == 200:
+        assert answer.headers["Content-Length"] == "4"
+
+
+def test_what_is_open_to_the_network_has_any_name() -> None:
+    """Whoever opened it knows by what name it is asked."""
+    with contextlib.closing(Endpoint(("0.0.0.0", 0), lambda: b"x 1\n")) as found:
+        assert asked(found.port, "GET", "fleet.example").status == 200
+
+
+def asked(port: int, method: str, host: str) -> http.client.HTTPResponse:
+    """Ask by another name than the one connected to."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, "/metrics", headers={"Host": host, "Connection": "close"})
+    return connection.getresponse()
 
 
 def test_nobody_keeps_others_from_the_answer(endpoint: Endpoint) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
 from watcher.config_files import Fault, Files, read_files, rules_beside
 from watcher.errors import UsageError
@@ -41,7 +41,7 @@ SINK_KINDS: Final = (
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class SourceOptions(_Table):
@@ -83,15 +83,18 @@ class StoreOptions(_Table):
 
 
 _Path = Annotated[str, Field(pattern="^/")]
+_T = TypeVar("_T")
+_List = Annotated[tuple[_T, ...], Strict(strict=False)]
+"""TOML has lists; what is in them is as strict as all else."""
 
 
 class RulesOptions(_Table):
     """[rules]: which rules run besides the shipped ones, and what they leave open."""
 
-    folders: tuple[_Path, ...] = Field(
+    folders: _List[_Path] = Field(
         default=(), description="rule folders besides rules/ beside each config file"
     )
-    expand: dict[str, tuple[str, ...]] = Field(
+    expand: dict[str, _List[str]] = Field(
         default={}, description="what %name% stands for where a rule says expand: any of a list"
     )
 
@@ -99,7 +102,7 @@ class RulesOptions(_Table):
 class DesktopOptions(_Table):
     """[desktop]: what `notify` shows in a user's session."""
 
-    unit: str = Field(
+    unit: Annotated[str, Field(pattern=r"\.(service|scope)$")] = Field(
         default="lockdown-watcher.service", description="only what this unit logged is believed"
     )
     min_severity: Severity = Field(
@@ -161,6 +164,17 @@ def check(chosen: str | None = None, *, open_sinks: bool = False) -> tuple[Confi
     return config, faults
 
 
+def with_store(chosen: str | None = None) -> tuple[Config, list[Fault]]:
+    """As `check`, for who needs but the place of the store: other faults are to be told.
+
+    Raises UsageError where a fault hides that place.
+    """
+    config, faults = check(chosen)
+    if hiding := [fault for fault in faults if fault.table in {None, "store"}]:
+        raise UsageError("\n".join(map(str, hiding)))
+    return config, faults
+
+
 _TABLES: Final = ("source", "store", "rules", "metrics", "health", "desktop", "sink")
 
 
@@ -195,10 +209,10 @@ def sink_module(kind: str) -> ModuleType:
 
 # --- the tables
 
-_T = TypeVar("_T", bound=BaseModel)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
-def _table(model: type[_T], name: str, read: Files, faults: list[Fault]) -> _T:
+def _table(model: type[_Model], name: str, read: Files, faults: list[Fault]) -> _Model:
     given = read.tables.get(name, {})
     try:
         return model.model_validate(given)

@@ -17,11 +17,15 @@ MAX_BYTES: Final = 1 << 20
 
 
 class Fault(NamedTuple):
-    """What is wrong in a config file; `line` counts from 1 where it is known."""
+    """What is wrong in a config file; `line` counts from 1 where it is known.
+
+    `table` is None where the file as a whole cannot be used.
+    """
 
     file: str
     line: int | None
     text: str
+    table: str | None = None
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
@@ -98,7 +102,7 @@ class Files:
     def fault(self, table: str, keys: tuple[str | int, ...], text: str) -> Fault:
         """Make a fault about a key of a table."""
         file = self._from.get(table, "")
-        return Fault(file, _line_of(self.texts.get(file, ""), table, keys), text)
+        return Fault(file, _line_of(self.texts.get(file, ""), table, keys), text, table)
 
 
 def _text(path: Path) -> str:

@@ -16,6 +16,7 @@ from watcher.cli.terminal import (
     complete_files,
     counted,
     epoch_us,
+    kept_folder,
     output_option,
     verbose_option,
     wants_json,
@@ -108,12 +109,10 @@ def events(since: str | None, chosen: str | None, output: Output | None, *, verb
     """
     import json
 
-    from watcher import config
-    from watcher.daemon import service
     from watcher.delivery.store import Reading
     from watcher.event_model import event_of
 
-    with Reading(service.kept_folder(config.load(chosen))) as reading:
+    with Reading(kept_folder(chosen)) as reading:
         lines = reading.lines(epoch_us(since) if since else 0)
         if wants_json(output):
             for line in lines:
@@ -134,12 +133,10 @@ def deliveries(context: click.Context, chosen: str | None, output: Output | None
     \b
     Example: lockdown-watcher deliveries
     """
-    from watcher import config
-    from watcher.daemon import service
     from watcher.delivery.store import Reading
     from watcher.pages.deliveries import render
 
-    context.obj = service.kept_folder(config.load(chosen))
+    context.obj = kept_folder(chosen)
     if context.invoked_subcommand is None:
         with Reading(context.obj) as reading:
             click.echo(render(reading, as_json=wants_json(output)))
@@ -155,12 +152,10 @@ def deliveries_retry(folder: Path, sink: str, chosen: str | None) -> None:
     \b
     Example: lockdown-watcher deliveries retry splunk
     """
-    from watcher import config
-    from watcher.daemon import service
     from watcher.delivery import store
 
     if chosen:
-        folder = service.kept_folder(config.load(chosen))
+        folder = kept_folder(chosen)
     if count := store.try_again(folder, sink):
         click.echo(f"to {sink} again: {counted(count, 'event')}, {_wake(store.daemon_pid(folder))}")
     else:

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from watcher.cli.terminal import Output, output_option, wants_json
+from watcher.cli.terminal import Output, kept_folder, output_option, wants_json
 
 _config = click.option("--config", "chosen", metavar="FILE", help="This configuration alone.")
 
@@ -28,11 +28,9 @@ def metrics(file: Path | None, chosen: str | None) -> None:
     \b
     Example: lockdown-watcher metrics --write /var/lib/node_exporter/lockdown_watcher.prom
     """
-    from watcher import config
-    from watcher.daemon import service
     from watcher.health import exposition, figures
 
-    found = figures.gather(service.kept_folder(config.load(chosen)))
+    found = figures.gather(kept_folder(chosen))
     text = exposition.render(figures.families(found))
     if file:
         exposition.write(text, file)
@@ -50,12 +48,9 @@ def health(chosen: str | None, output: Output | None) -> int:
     \b
     Example: lockdown-watcher health || logger -p daemon.crit "lockdown-watcher is blind"
     """
-    from watcher import config
-    from watcher.daemon import service
     from watcher.health import report
 
-    folder = service.kept_folder(config.load(chosen))
-    found, within_s = report.look(folder)
+    found, within_s = report.look(kept_folder(chosen))
     lines = report.as_json if wants_json(output) else report.for_people
     click.echo(lines(found, within_s))
     return 0 if report.is_healthy(found) else 1

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import click
@@ -68,6 +69,20 @@ def complain(text: str) -> None:
 def hang_up() -> None:
     """Send what is still to be written nowhere, or Python would complain again at its exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def kept_folder(chosen: str | None) -> Path:
+    """Give the store to look into; a fault elsewhere in the configuration is told, no more.
+
+    Raises UsageError where it hides which store that is.
+    """
+    from watcher import config
+    from watcher.daemon import service
+
+    found, faults = config.with_store(chosen)
+    for fault in faults:
+        complain(str(fault))
+    return service.kept_folder(found)
 
 
 def writer(output: Output | None, *, verbose: bool) -> Callable[[Event], None]:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from watcher.health.endpoint import Endpoint
 
 TOLD_S: Final = 5.0
+KMSG, JOURNAL = "/dev/kmsg", "the journal"
+LOOKED_S: Final = 60.0
+"""How long it holds that the journal shows kernel lines: looking takes some milliseconds."""
 
 
 class Pulse:
@@ -38,6 +41,7 @@ class Pulse:
         self._vitals = Vitals(__version__, this_host().boot_id, os.getpid(), now_us())
         self._canary: Canary | None = None
         self._journal_shows: Callable[[], bool] = bool
+        self._looked_s = float("-inf")
         self._counted: WeakKeyDictionary[Resumable, int] = WeakKeyDictionary()
         self._changed = True
         self._told_s = float("-inf")
@@ -85,8 +89,8 @@ class Pulse:
         machine's, if that is one of them.
         """
         own = {log.name for log in logs if isinstance(log, Feed)}
-        if "kmsg" in own:
-            self._note(kernel="/dev/kmsg")
+        if "kmsg" in own:  # it stays open as long as the daemon lives
+            self._note(kernel=KMSG)
         self._journal_shows = shows
         self._canary = canary if "journal" in own else None
 
@@ -117,10 +121,17 @@ class Pulse:
         if self._untold_s():
             return None
         self._changed = False
-        if not self._vitals.kernel and self._journal_shows():
-            self._vitals = replace(self._vitals, kernel="the journal")
         self._told_s = time.monotonic()
+        self._look(self._told_s)
         return self.vitals.text()
+
+    def _look(self, now_s: float) -> None:
+        """See whether the journal shows kernel lines by now: what it had may have been removed."""
+        seen = self._vitals.kernel
+        if seen == KMSG or (seen and now_s - self._looked_s < LOOKED_S):
+            return
+        self._looked_s = now_s
+        self._vitals = replace(self._vitals, kernel=JOURNAL if self._journal_shows() else None)
 
     def open(self, listen: str, folder: Path, say: Callable[[str], None]) -> None:
         """Begin to answer at `listen`, if that is not empty; `folder` is the store's."""

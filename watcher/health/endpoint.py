@@ -7,6 +7,8 @@ more, so that nobody who sends his request for ever keeps others from the answer
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+import re
 import socket
 import threading
 from collections import deque
@@ -20,6 +22,8 @@ CONNECTIONS: Final = 8
 TIMEOUT_S: Final = 5.0
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Prometheus's own name for its text format."""
+_HOST: Final = re.compile(r"(?:localhost|127(?:\.[0-9]+){3}|\[::1\])(?::[0-9]*)?", re.IGNORECASE)
+"""What stands in Host where loopback is asked by a name or address of its own."""
 
 
 class Endpoint:
@@ -56,6 +60,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], answer: Callable[[], bytes]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.answer = answer
+        self.is_loopback = ipaddress.ip_address(address[0]).is_loopback
         self._open: deque[socket.socket] = deque()
         super().__init__(address, _Handler)
 
@@ -87,8 +92,15 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = TIMEOUT_S
     server: _Server
 
+    def do_HEAD(self) -> None:
+        """Give the head of what GET would give."""
+        self.do_GET()
+
     def do_GET(self) -> None:
         """Give the metrics."""
+        if not self._is_meant():
+            self._give(421, b"ask for localhost, or by the address\n")
+            return
         if self.path.partition("?")[0] not in ("/metrics", "/"):
             self._give(404, b"the metrics are at /metrics\n")
             return
@@ -104,7 +116,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", TEXT)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _is_meant(self) -> bool:
+        """Tell whether it was loopback that was asked, where that is all that may ask.
+
+        Otherwise a page in a browser here could read it, by a name of its own that it then lets
+        lead to 127.0.0.1 (DNS rebinding). What is open to the network has any name.
+        """
+        host = self.headers.get("Host")  # HTTP/1.0 needs none, browsers always send it
+        return not self.server.is_loopback or host is None or bool(_HOST.fullmatch(host))
 
     def version_string(self) -> str:
         """Give no version away."""

@@ -76,7 +76,7 @@ class SinkOptions(BaseModel):
     """What every sink is told in [[sink]]."""
 
     # A secret that somebody wrote into the config all the same must not come back in an error.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
 
     kind: str
     name: str = Field(default="", description="how it is called in messages; the kind by default")
