@@ -12,7 +12,7 @@ STORY := scan -o human -v tests/corpus/story.txt
 # What is set up is kept by the interpreter's name: another Python wants a fresh start.
 READY := $(VENV)/.ready-$(notdir $(realpath $(shell command -v $(PYTHON) 2>/dev/null)))
 
-.PHONY: run demo test lint bench fuzz lab idle siem agreement outage screen deb package clean
+.PHONY: run demo test lint bench hour fuzz lab idle siem agreement outage screen deb package clean
 
 # Where no kernel log can be read (status 3, and it said why) the story is played instead.
 # Ctrl-C reaches the watcher by itself, though shells hide it from what runs beside them (env);
@@ -40,8 +40,14 @@ lint: $(READY)-dev
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
-bench: $(READY)-dev
+# docs/bench.md, but for what stands in it by hand: some ten minutes, on a quiet machine.
+# make bench ARGS='journal text --runs 3' shows a part of it.
+bench: $(READY)-bench
 	$(BIN)/python -m tests.bench $(ARGS)
+
+# The daemon for an hour, as a picture: docs/hour.png; its figures go into docs/bench.md by hand.
+hour: $(READY)-hour
+	$(BIN)/python -m tests.bench.hour $(ARGS)
 
 fuzz: $(READY)-fuzz
 	$(BIN)/python -m tests.fuzz $(ARGS)
@@ -90,6 +96,14 @@ $(READY): pyproject.toml .ci/setup
 $(READY)-dev: pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV) dev
 	@touch $(READY) $@
+
+$(READY)-bench: pyproject.toml .ci/setup
+	@.ci/setup $(PYTHON) $(VENV) dev siem bench
+	@touch $(READY) $(READY)-dev $(READY)-siem $@
+
+$(READY)-hour: pyproject.toml .ci/setup
+	@.ci/setup $(PYTHON) $(VENV) dev hour
+	@touch $(READY) $(READY)-dev $@
 
 $(READY)-fuzz: pyproject.toml .ci/setup
 	@.ci/setup $(PYTHON) $(VENV) dev fuzz

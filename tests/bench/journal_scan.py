@@ -11,14 +11,10 @@ from tests.bench.table import commands, comparison, seconds, table, verdict
 
 TITLE = "Past: scan of a journal"
 _WORDS = """\
-Whole programs, from start to exit, on journal files in the page cache: {entries:,} entries of
-which {kernel:,} are the kernel's and {hits:,} of those are denials. All ask libsystemd for
-`_TRANSPORT=kernel`; ours asks besides for SELinux denials, journald's "Missed" and forgers, and
-writes a whole event for each hit, where the others print or count the line. `sec` cannot read
-the journal: the conversion by `journalctl -o short` into a file is counted in, and peak RSS is that
-of the larger of the two. Peak RSS counts the journal's own pages, which libsystemd maps and the
-kernel may drop at any time; every row has them. `fail2ban-regex` and the Python loop run on the
-interpreter that runs ours.
+Whole programs, from start to exit. All ask libsystemd for `_TRANSPORT=kernel`; ours asks besides
+for SELinux denials, journald's "Missed" and forgers, as `our matches` does, and writes a whole
+event for each hit, where the others print the line. Peak RSS counts the journal's own pages, which
+libsystemd maps and the kernel may drop at any time; every row has them.
 """
 _PER_ENTRY = """\
 Per kernel entry, start-up taken out: the slope between {small:,} and {large:,} entries (median
@@ -32,7 +28,7 @@ def measure(setting: Setting) -> str:
     mixed = _on(setting, small, small * 3 // 10, 500 // setting.smaller)
     twice = _on(setting, large, large * 3 // 10, 1000 // setting.smaller)
     rare = _on(setting, small, small // 50, 500 // setting.smaller)
-    parts = [_section(*mixed), _section(*twice), _section(*rare)]
+    parts = [_WORDS, *(_section(setting, *each) for each in (mixed, twice, rare))]
     extra = (large - small) * 3 // 10
     rows = [
         (a.program.name, seconds((b.median("wall") - a.median("wall")) / extra))
@@ -57,14 +53,15 @@ def _programs(setting: Setting, directory: Path) -> list[Program]:
     return [
         peers.ours("scan", "--journal-dir", str(directory), "-o", "json"),
         *peers.journalctl(directory),
-        *peers.sec_journal(directory),
-        *peers.fail2ban_journal(directory),
-        peers.plain_loop(directory),
     ]
 
 
-def _section(sizes: _Sizes, series: list[Series]) -> str:
+def _section(setting: Setting, sizes: _Sizes, series: list[Series]) -> str:
     entries, kernel, hits = sizes
-    words = _WORDS.format(entries=entries, kernel=kernel, hits=hits)
-    head = f"### {entries:,} entries, {kernel * 100 // entries} % of them the kernel's\n"
-    return "\n".join([head, words, comparison(series), verdict(series) + "\n", commands(series)])
+    what = f"{entries:,} entries, {kernel * 100 // entries} % of them the kernel's"
+    if len(series) > 1:
+        setting.at_most(
+            f"scan of {what}: time against journalctl -g", series[1].times(series[0]), 1
+        )
+    head = f"### {what}\n\n{kernel:,} of the kernel's, {hits:,} denials.\n"
+    return "\n".join([head, comparison(series), verdict(series) + "\n", commands(series)])

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Final
 
 LAUNCH: Final = Path(__file__).with_name("launch.py")
+SLOW_S: Final = 2.5
+SLOW_RUNS: Final = 3
+"""What takes longer than SLOW_S to warm up is run in so many rounds: ten of them tell no more."""
 
 
 def lines(output: bytes) -> int | None:
@@ -50,7 +53,16 @@ class Program:
     def command(self) -> str:
         """Give the command as one would type it."""
         settings = [f"{name}={value}" for name, value in self.env.items()]
-        return " ".join([*settings, shlex.join(self.argv)])
+        typed = self.argv[2] if self.argv[:2] == _SHELL else shlex.join(self.argv)
+        return " ".join([*settings, typed])
+
+
+_SHELL: Final = ("sh", "-c")
+
+
+def shell(name: str, command: str, found: Callable[[bytes], int | None] = lines) -> Program:
+    """Give a program that is a shell's line: a pipe."""
+    return Program(name, (*_SHELL, command), found)
 
 
 @dataclass(frozen=True)
@@ -75,8 +87,8 @@ class Series:
         return float(statistics.median(getattr(sample, what) for sample in self.samples))
 
     def times(self, other: Series, what: str = "wall") -> float:
-        """Give how many times as much `other` took: the median over the rounds."""
-        pairs = zip(self.samples, other.samples, strict=True)
+        """Give how many times as much `other` took: the median over the rounds both ran in."""
+        pairs = zip(self.samples, other.samples, strict=False)
         return float(statistics.median(getattr(b, what) / getattr(a, what) for a, b in pairs))
 
     @property
@@ -87,13 +99,16 @@ class Series:
 
 
 def side_by_side(programs: Sequence[Program], runs: int, scratch: Path) -> list[Series]:
-    """Run all programs in turn, `runs` times after a warm-up."""
-    rounds = []
-    for number_of in range(runs + 1):
-        print(f"  round {number_of} of {runs}", end="\r", file=sys.stderr, flush=True)
-        rounds.append([run(program, scratch) for program in programs])
+    """Run all programs in turn, `runs` times after a warm-up; the slow ones SLOW_RUNS times."""
+    print("  warm-up", end="\r", file=sys.stderr, flush=True)
+    slow = [run(program, scratch).wall > SLOW_S for program in programs]
+    columns: list[list[Sample]] = [[] for _ in programs]
+    for number_of in range(runs):
+        print(f"  round {number_of + 1} of {runs}", end="\r", file=sys.stderr, flush=True)
+        for program, column, is_slow in zip(programs, columns, slow, strict=True):
+            if not is_slow or number_of < SLOW_RUNS:
+                column.append(run(program, scratch))
     print(" " * 30, end="\r", file=sys.stderr)
-    columns = zip(*rounds[1:], strict=True)
     return [Series(p, tuple(column)) for p, column in zip(programs, columns, strict=True)]
 
 

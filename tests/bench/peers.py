@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.bench.measure import Program, lines, matched
+from tests.bench.environments import PINS, python_with
+from tests.bench.measure import Program, lines, matched, shell
 from watcher.sources.journal import KERNEL
 
 _SEC_RULE: Final = """type=Single
@@ -18,8 +21,21 @@ pattern=Lockdown:
 desc=$0
 action=write - %s
 """
+_JQ: Final = 'select(.MESSAGE | startswith("Lockdown: "))'
+_PYTHON: Final = (
+    "import json, sys; [print(line, end='') for line in sys.stdin"
+    " if json.loads(line)['MESSAGE'].startswith('Lockdown: ')]"
+)
 _FAIL2BAN: Final = r"Lockdown: <F-ID>\S+</F-ID>: "
 _FAIL2BAN_HOME: Final = Path("/usr/lib/python3/dist-packages/fail2ban")
+
+
+_HERE: Final = Path(__file__).parent
+_ENGINES: Final = {
+    "azuma": "with_azuma.py",
+    "sigma-rule-matcher": "with_matcher.py",
+    "sqlite": "with_sqlite.py",
+}
 
 
 class Peers:
@@ -27,6 +43,7 @@ class Peers:
 
     def __init__(self, cache: Path) -> None:
         self.missing: set[str] = set()
+        self._cache = cache
         self._rule = cache / "sec.conf"
         self._rule.write_text(_SEC_RULE, encoding="ascii")
         self._home = cache / "home"
@@ -53,7 +70,7 @@ class Peers:
 
     def plain_loop(self, directory: Path) -> Program:
         """Give the loop one would write first, with the same interpreter."""
-        script = os.path.relpath(Path(__file__).with_name("plain_loop.py"))
+        script = os.path.relpath(_HERE / "plain_loop.py")
         return Program("for entry in Reader", (sys.executable, script, str(directory)))
 
     def journalctl(self, directory: Path) -> list[Program]:
@@ -66,6 +83,40 @@ class Peers:
             Program("journalctl -g", (*where, "_TRANSPORT=kernel", *grep)),
             Program("journalctl -g, our matches", (*where, *same, *grep)),
         ]
+
+    def pipes(self, directory: Path) -> list[Program]:
+        """Give journalctl with what people put behind it."""
+        found = []
+        behind = {
+            "grep": ("short", ("grep", "Lockdown: ")),
+            "jq": ("json", ("jq", "-c", _JQ)),
+            "python -c": ("json", (sys.executable, "-c", _PYTHON)),
+        }
+        for name, (output, argv) in behind.items():
+            if self.available("journalctl", argv[0]):
+                command = f"{_journalctl(directory, output)} | {shlex.join(argv)}"
+                found.append(shell(f"journalctl -o {output}, {name}", command))
+        return found
+
+    def engines(self, directory: Path, rules: Sequence[Path], what: str) -> list[Program]:
+        """Give the engines for Sigma rules, behind `journalctl -o json`."""
+        found = []
+        for name, script in _ENGINES.items():
+            python = python_with(name, self._cache) if self.available("journalctl") else None
+            if python is None:
+                self.missing.add(name)
+                continue
+            run = [python, os.path.relpath(_HERE / "engines" / script), *map(str, rules)]
+            command = f"{_journalctl(directory, 'json')} | {shlex.join(run)}"
+            found.append(shell(f"{name}, {what}", command))
+        return found
+
+    def versions(self) -> str:
+        """Give what runs beside us."""
+        asked = (("jq", "--version"), ("grep", "--version"), ("sec", "--version"))
+        told = [_first_words(*argv) for argv in (*asked, ("fail2ban-regex", "--version"))]
+        pins = [pin for name, (pin, *_) in PINS.items() if name not in self.missing]
+        return ", ".join([*filter(None, told), *pins])
 
     def fail2ban(self, log: str, *options: str) -> list[Program]:
         """Give fail2ban-regex, run by the interpreter that runs us."""
@@ -93,13 +144,23 @@ class Peers:
         """
         if not self.available("sec", "journalctl"):
             return []
-        reader = shlex.join(
-            ["journalctl", "--directory", str(directory), "-q", "-o", "short", "_TRANSPORT=kernel"]
-        )
         text = f"{directory}.txt"
         sec = shlex.join(["sec", *self._sec_options(), "--notail", f"--input={text}"])
-        command = f"{reader} > {shlex.quote(text)} && {sec}"
-        return [Program("journalctl -o short, sec", ("sh", "-c", command))]
+        command = f"{_journalctl(directory, 'short')} > {shlex.quote(text)} && {sec}"
+        return [shell("journalctl -o short, sec", command)]
 
     def _sec_options(self) -> list[str]:
         return [f"--conf={self._rule}", "--fromstart"]
+
+
+def _journalctl(directory: Path, output: str) -> str:
+    where = ("journalctl", "--directory", str(directory), "-q", "-o", output)
+    return shlex.join([*where, "_TRANSPORT=kernel"])
+
+
+def _first_words(*argv: str) -> str:
+    """Give the first line of what a program says of its version; nothing if it is not there."""
+    if shutil.which(argv[0]) is None:
+        return ""
+    told = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    return (told.splitlines() or [""])[0]

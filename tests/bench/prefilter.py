@@ -30,7 +30,7 @@ Test = Callable[[bytes], object]
 
 def measure(setting: Setting) -> str:
     """Give the section of the page."""
-    count = 200_000 // setting.smaller
+    count = 100_000 // setting.smaller
     lines = [text.encode() for text in kernel_lines(count, count // 1000)]
     prefilter = load_pack().prefilter()
     literals = sorted(prefilter.literals or ())

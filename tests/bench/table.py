@@ -17,9 +17,17 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, marks, *rows)) + "\n"
 
 
-def comparison(series: Sequence[Series]) -> str:
-    """Give a table of programs; the first is the one that the others are compared with."""
-    return table((*_HEAD, "wall against ours"), [_row(each, series[0]) for each in series])
+def comparison(series: Sequence[Series], units: tuple[str, int] | None = None) -> str:
+    """Give a table of programs; the first is the one that the others are compared with.
+
+    `units`: what each has done so many of, for a column with the time per unit.
+    """
+    head, rows = [*_HEAD, "wall against ours"], [[*_row(each, series[0])] for each in series]
+    if units:
+        head.append(f"wall per {units[0]}")
+        for each, row in zip(series, rows, strict=True):
+            row.append(seconds(each.median("wall") / units[1]))
+    return table(head, rows)
 
 
 def alone(series: Sequence[Series]) -> str:

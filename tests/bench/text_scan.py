@@ -16,10 +16,10 @@ from tests.bench.table import commands, comparison, verdict
 
 TITLE = "Past: scan of text"
 _WORDS = """\
-Whole programs on {lines:,} lines ({mb:.0f} MB) with {hits:,} denials: {what}. `grep` only counts
-lines that hold a word; it is the floor for anything that has to look at every byte. `-cE` is
-given as many wordings as anybody would type by hand. fail2ban-regex reads a date off every line
-of the syslog file and is told that dmesg has none (else it looks for one in vain, at length).
+Whole programs. `grep` only counts lines that hold a word; it is the floor for anything that has to
+look at every byte. `-cE` is given as many wordings as anybody would type by hand. fail2ban-regex
+reads a date off every line of the syslog file and is told that dmesg has none (else it looks for
+one in vain, at length).
 """
 _PACKED = """\
 The same text packed. `zgrep` and `zstdgrep` unpack in a second process, which the other core can
@@ -39,6 +39,7 @@ def measure(setting: Setting) -> str:
     mixed = _file(setting.cache / f"syslog-{count}.txt", syslog(count, hits))
     return "\n".join(
         [
+            _WORDS,
             _section(setting, plain, (count, hits), "dmesg, every line the kernel's", _NO_DATES),
             _section(
                 setting, mixed, (count, hits), "a syslog file, 3 of 10 lines the kernel's", ()
@@ -61,8 +62,8 @@ def _section(
     ]
     series = side_by_side(programs, setting.runs, setting.cache)
     mb = file.stat().st_size / 1e6
-    words = _WORDS.format(lines=sizes[0], hits=sizes[1], mb=mb, what=what)
     head = f"### {what[0].upper()}{what[1:]}\n"
+    words = f"{sizes[0]:,} lines ({mb:.0f} MB), {sizes[1]:,} denials.\n"
     return "\n".join([head, words, comparison(series), verdict(series) + "\n", commands(series)])
 
 
