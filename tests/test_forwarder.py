@@ -17,6 +17,7 @@ from watcher.delivery.forwarder import LONGEST_ASKED_S, LONGEST_WAIT_S, Backoff,
 from watcher.delivery.outbox import Outbox
 from watcher.delivery.store import Reading, Store, try_again
 from watcher.errors import StoreError
+from watcher.log import Level
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Verdict
 
 US = 1_700_000_000_000_000
@@ -71,15 +72,20 @@ class Run:
 
     def __init__(self, store: Store, receiver: Receiver, batch: int = 10) -> None:
         self.said: list[str] = []
+        self.levels: list[Level] = []
         self.died = threading.Event()
         self.forwarder = Forwarder(
             "siem",
             lambda: receiver,
             lambda: Outbox(store.path, "siem"),
             batch,
-            self.said.append,
+            self._say,
             self.died.set,
         )
+
+    def _say(self, text: str, level: Level = "info", /) -> None:
+        self.said.append(text)
+        self.levels.append(level)
 
     def __enter__(self) -> Self:
         self.forwarder.start()
@@ -125,6 +131,7 @@ def test_retry_is_for_ever_and_from_the_same_place(store: Store) -> None:
         until(lambda: len(run.said) == 2)
     assert receiver.got == list(range(1, 31))
     assert run.said == ["sink siem: it is down; trying again", "sink siem: delivers again"]
+    assert run.levels == ["warning", "info"]
     [delivery] = Reading(store.path.parent).deliveries()
     assert (delivery.delivered, delivery.retries, delivery.backlog) == (30, 8, 0)
 
@@ -240,6 +247,7 @@ def test_a_store_that_cannot_be_written_is_waited_for(
         until(lambda: reading.deliveries()[0].delivered == 4)
     assert receiver.tried == [[1, 2, 3, 4]]
     assert run.said == ["sink siem: waits for the store: database or disk is full"]
+    assert run.levels == ["error"]
 
 
 def test_a_locked_store_does_not_end_a_sink(store: Store) -> None:

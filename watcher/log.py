@@ -5,28 +5,60 @@ structlog takes 75 ms to import, so short commands, which say little, do without
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from typing import Any
+from typing import Any, Final, Literal, Protocol
+
+from watcher.sinks.plain import plain
+
+Level = Literal["info", "warning", "error"]
+"""An error: something is not done. A warning: something is not as somebody wants it to be."""
+
+_PRIORITY: Final[dict[str, int]] = {"info": 6, "warning": 4, "error": 3}
 
 
-def logger() -> Any:
-    """Give the logger: plain words for a terminal, key=value for a file or the journal."""
+class Say(Protocol):
+    """Says one thing, by default one that needs nobody's attention."""
+
+    def __call__(self, text: str, level: Level = "info", /) -> None:
+        """Say it."""
+
+
+def logger() -> Say:
+    """Give what says it: in plain words on a terminal, as key=value to a file or the journal."""
     import structlog
 
     person = sys.stderr.isatty()
-    render: Any = (
-        _for_people if person else structlog.processors.LogfmtRenderer(key_order=["level", "event"])
-    )
+    logfmt: Any = structlog.processors.LogfmtRenderer(key_order=["level", "event"])
+
+    def rendered(logger: object, name: str, said: Any) -> str:
+        if person:
+            return _for_people(said["level"], said["event"])
+        return f"{mark(said['level'])}{logfmt(logger, name, said)}"
+
     structlog.configure(
-        processors=[structlog.processors.add_log_level, render],
+        processors=[structlog.processors.add_log_level, rendered],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    return structlog.get_logger()
+    log = structlog.get_logger()
+
+    def say(text: str, level: Level = "info", /) -> None:
+        getattr(log, level)("\n".join(map(plain, text.split("\n"))))
+
+    return say
 
 
-def _for_people(_logger: object, _name: str, said: dict[str, Any]) -> str:
-    level, event = said.pop("level"), said.pop("event")
-    mark = "" if level == "info" else f"{level}: "
-    more = "".join(f"\n  {value}" for value in said.values())
-    return f"lockdown-watcher: {mark}{event}{more}"
+def _for_people(level: str, text: str) -> str:
+    return f"lockdown-watcher: {'' if level == 'info' else f'{level}: '}{text}"
+
+
+def mark(level: str) -> str:
+    """Give what tells the journal how grave a line is, if stderr goes there (sd-daemon(3))."""
+    with contextlib.suppress(OSError):
+        found = os.fstat(2)
+        # systemd.exec(5): so a program finds out.
+        if os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}":
+            return f"<{_PRIORITY[level]}>"
+    return ""

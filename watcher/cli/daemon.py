@@ -44,7 +44,7 @@ def daemon(chosen: str | None) -> None:
     from watcher.daemon.service import serve
 
     gc.enable()
-    serve(lambda: config.load(chosen, open_sinks=True), log.logger().info)
+    serve(lambda: config.load(chosen, open_sinks=True), log.logger())
 
 
 @click.group("config")

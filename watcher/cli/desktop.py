@@ -24,6 +24,7 @@ from watcher.errors import UsageError, WatcherError
 if TYPE_CHECKING:
     from watcher.desktop.mutes import Mutes
     from watcher.desktop.words import Event
+    from watcher.log import Say
 
 
 @click.command()
@@ -93,7 +94,7 @@ def _run(chosen: str | None, journal_dir: str | None, namespace: str | None, mut
             raise
         bus = Bus()
         choice = Choice(options.min_severity, _notify(chosen))
-        say = log.logger().info
+        say = log.logger()
         Agent(entries, bus, choice, mutes, position, _explain(say), say).run(stop)
         bus.close()
         entries.close()
@@ -138,7 +139,7 @@ def _notify(chosen: str | None) -> dict[str, bool]:
         return {}
 
 
-def _explain(say: Callable[[str], None]) -> Callable[[list[Event]], None]:
+def _explain(say: Say) -> Callable[[list[Event]], None]:
     from watcher.desktop.opener import Opener
 
     opener = Opener(say)
@@ -150,7 +151,7 @@ def _explain(say: Callable[[str], None]) -> Callable[[list[Event]], None]:
         try:
             opener.show(event_html.render([(title(each), each) for each in events]))
         except WatcherError as error:
-            say(str(error))
+            say(str(error), "error")
 
     return explain
 

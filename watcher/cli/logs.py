@@ -65,12 +65,12 @@ def watch(  # noqa: PLR0913 - one parameter an option
     start = since if since in ("boot", "now") else epoch_us(since)
     wish = choose.Wish(kind, journal_dir, namespace, start)  # type: ignore[arg-type]
     source, why = choose.live(wish, pack)
-    said = log.logger()
+    say = log.logger()
     gc.enable()
     with Stop() as stop:
-        said.info(f"{why}; {posture.inspect()}")
+        say(f"{why}; {posture.inspect()}")
         if sys.stderr.isatty():
-            said.info("silence is normal; make demo plays a story; Ctrl-C ends")
+            say("silence is normal; make demo plays a story; Ctrl-C ends")
         write = writer(output, verbose=verbose)
         follow(source, Detector(pack), write, drained=sys.stdout.flush, stop=stop)
 

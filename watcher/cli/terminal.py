@@ -61,9 +61,10 @@ def wants_json(output: Output | None) -> bool:
 
 def complain(text: str) -> None:
     """Say on stderr what is wrong, in one harmless line."""
+    from watcher.log import mark
     from watcher.sinks.plain import plain
 
-    click.echo(f"lockdown-watcher: {plain(text)}", err=True)
+    click.echo(f"{mark('error')}lockdown-watcher: {plain(text)}", err=True)
 
 
 def hang_up() -> None:

@@ -31,6 +31,7 @@ from watcher.event import Event
 from watcher.follow import Stop
 from watcher.host import now_us, this_host
 from watcher.kinds import SEVERITIES
+from watcher.log import Level, Say
 from watcher.record import Gap, Place
 from watcher.rules import Pack
 from watcher.sinks.sink import SinkOptions
@@ -41,8 +42,7 @@ END_S: Final = 3.0
 """What forwarders get to finish when the daemon is to end; systemd and people wait for 5."""
 PRUNE_S: Final = 600.0
 _DAY_US: Final = 86_400_000_000
-
-Say = Callable[[str], None]
+_SLIGHT: Final = {"informational", "low"}
 
 
 class _UnrecordedError(Exception):
@@ -94,14 +94,15 @@ class Daemon:
     def run(self) -> None:
         """Carry lines into the store and events out of it. Raises WatcherError where it cannot."""
         for name, count in self._store.keep_sinks(each.name for each in self._forwarders):
-            self._say(f"sink {name} is no longer configured; {count} events waited for it")
+            said = f"sink {name} is no longer configured; {count} events waited for it"
+            self._say(said, "warning" if count else "info")
         for each in self._forwarders:
             each.start()
         try:
             self._loop()
         except _UnrecordedError:
             self._unsaved.clear()  # they are behind what was read
-            self._say("ended before all was recorded; it is read again at the next start")
+            self._say("ended before all was recorded; it is read again at the next start", "error")
         finally:
             self._end()
 
@@ -180,7 +181,7 @@ class Daemon:
         if not events:
             return
         for event in events:
-            self._say(event.message)
+            self._say(event.message, "info" if event.severity in _SLIGHT else "warning")
         self._commit(events, {})
         self._ring()
 
@@ -221,12 +222,12 @@ class Daemon:
                     self._say("the store can be written again")
                 return new
 
-    def _trouble(self, said: str) -> None:
+    def _trouble(self, said: str, level: Level = "error") -> None:
         """Say it, and show it in the status until there is another word, or none."""
         self._status.trouble = said
         self._watchdog.news()
         if said:
-            self._say(said)
+            self._say(said, level)
 
     def _stop_or_wait(self, seconds: float) -> None:
         with selectors.DefaultSelector() as selector:
@@ -264,7 +265,7 @@ class Daemon:
 
     def _dropped(self, lost: Lost) -> Event:
         detail = f"the store is full (max_mb): {lost.count} events went before every sink had them"
-        self._say(detail)
+        self._say(detail, "error")
         place = Place("watcher")
         bounds = lost.first_us, lost.last_us
         return gap_event(Gap(DROPPED, lost.count, place, this_host(), now_us(), detail, *bounds))
@@ -280,7 +281,8 @@ class Daemon:
                 log.use(pack)
             self._say(f"{len(pack.rules)} rules loaded")
             changed = replace(config, rules=self._config.rules) != self._config
-            self._trouble("config.toml has changed: restart to use it" if changed else "")
+            news = "config.toml has changed: restart to use it" if changed else ""
+            self._trouble(news, "warning")
         self._watchdog.ready(self._status)
 
     # --- waiting and ending
@@ -324,6 +326,7 @@ class Daemon:
                 if not f.join(max(0.0, deadline - time.monotonic()))
             ]
             if late:
-                self._say(f"not waited for: sink {', '.join(late)}; the store has its place")
+                said = f"not waited for: sink {', '.join(late)}; the store has its place"
+                self._say(said, "warning")
             for log in self._logs:
                 log.close()

@@ -22,6 +22,7 @@ from watcher.health.canary import Canary
 from watcher.health.rule_time import RuleTime
 from watcher.health.vitals import FLEET, LogVitals, Vitals
 from watcher.host import now_us, this_host
+from watcher.log import Say
 from watcher.rules import Pack
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Pulse:
         self._looked_s = now_s
         self._vitals = replace(self._vitals, kernel=JOURNAL if self._journal_shows() else None)
 
-    def open(self, listen: str, folder: Path, say: Callable[[str], None]) -> None:
+    def open(self, listen: str, folder: Path, say: Say) -> None:
         """Begin to answer at `listen`, if that is not empty; `folder` is the store's."""
         if not listen:
             return
@@ -143,7 +144,7 @@ class Pulse:
         try:
             self._endpoint = Endpoint((host.strip("[]"), int(port)), lambda: self._text(folder))
         except OSError as error:  # what is recorded matters more
-            say(f"no metrics: {listen}: {error.strerror}")
+            say(f"no metrics: {listen}: {error.strerror}", "error")
         else:
             say(f"metrics are at http://{listen}/metrics")
 

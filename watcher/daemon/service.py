@@ -25,13 +25,12 @@ from watcher.event import Event
 from watcher.follow import Resumable, Stop
 from watcher.health.canary import Canary
 from watcher.host import now_us, this_host
+from watcher.log import Say
 from watcher.pack import load_pack
 from watcher.record import Gap, Place
 from watcher.rules import Pack
 from watcher.rules.correlation import Correlator
 from watcher.sources.journal_header import Header
-
-Say = Callable[[str], None]
 
 SERVICE: Final = Path("/var/lib/lockdown-watcher")
 """Where the service keeps its store: StateDirectory= of its unit."""
@@ -78,7 +77,7 @@ def serve(load: Callable[[], Config], say: Say) -> None:
         with Store(folder) as store, closing(Faults(folder)) as faults, closing(pulse):
             for line in _begun_anew(store), _died(faults):
                 if line:
-                    say(line)
+                    say(line, "error")
             pack = pulse.timed(load_pack(config.chosen))
             opening = Logs(config, store, faults, pack)
             logs, why = opening.opened()

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from watcher.delivery.outbox import Outbox
 from watcher.host import now_us
+from watcher.log import Say
 from watcher.sinks.sink import Delivered, Parcel, Refused, Retry, Sink, Verdict
 
 _T = TypeVar("_T")
@@ -65,7 +66,7 @@ class Forwarder:
         open_sink: Callable[[], Sink],
         open_outbox: Callable[[], Outbox],
         batch: int,
-        say: Callable[[str], None],
+        say: Say,
         died: Callable[[], None],
     ) -> None:
         self.name = name
@@ -136,19 +137,19 @@ class Forwarder:
                 return ask()
             except sqlite3.OperationalError as error:
                 if not said:
-                    self._say(f"sink {self.name}: waits for the store: {error}")
+                    self._say(f"sink {self.name}: waits for the store: {error}", "error")
                 said = True
                 if self._stopping.wait(STORE_S):
                     return None
 
     def _tell(self, load: Load, outbox: Outbox) -> None:
         for parcel, reason in load.parked:
-            self._say(f"sink {self.name}: event {parcel.id} was set aside: {reason}")
+            self._say(f"sink {self.name}: event {parcel.id} was set aside: {reason}", "error")
         if load.retry:
             with contextlib.suppress(sqlite3.OperationalError):  # a figure for people, no more
                 outbox.failed(load.retry.reason)
             if load.retry.reason != self._trouble:
-                self._say(f"sink {self.name}: {load.retry.reason}; trying again")
+                self._say(f"sink {self.name}: {load.retry.reason}; trying again", "warning")
             self._trouble = load.retry.reason
         elif self._trouble:
             self._say(f"sink {self.name}: delivers again")

@@ -17,6 +17,7 @@ from watcher.desktop.mutes import Mutes, write
 from watcher.desktop.words import Event, for_server, program
 from watcher.errors import WatcherError
 from watcher.follow import Stop
+from watcher.log import Say
 
 GRACE_S: Final = 5.0
 """At login the desktop's own server gets so long to come before the bus may start one."""
@@ -37,7 +38,7 @@ class Agent:
 
     def __init__(  # noqa: PLR0913, PLR0917 - everything meets here
         self, entries: Entries, bus: Bus, choice: Choice, mutes: Mutes, position: Path,
-        explain: Explain, say: Callable[[str], None],
+        explain: Explain, say: Say,
     ) -> None:  # fmt: skip
         self._entries, self._bus, self._choice, self._mutes = entries, bus, choice, mutes
         self._position, self._explain, self._say = position, explain, say
@@ -105,7 +106,7 @@ class Agent:
     def _say_once(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
-            self._say(text)
+            self._say(text, "warning")
 
     # --- to the server
 

@@ -7,17 +7,16 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from watcher.desktop.mutes import write
+from watcher.log import Say
 
 KEPT: Final = 20
 """Pages kept; they lie where the session's files do and go with it."""
 _OPENERS: Final = (("xdg-open",), ("gio", "open"))
-
-Say = Callable[[str], None]
 
 
 class Opener:
@@ -52,7 +51,7 @@ class Opener:
             )
             if done.returncode == 0:
                 return
-        self._say(f"nothing here opens a page (xdg-open, gio); it is {file}")
+        self._say(f"nothing here opens a page (xdg-open, gio); it is {file}", "warning")
 
 
 def _commands() -> Iterator[tuple[str, ...]]:
