@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -12,6 +13,10 @@ import click
 import pytest
 
 from watcher.cli import main as cli
+from watcher.detect import judge
+from watcher.lockdown import REASONS, WORDINGS
+from watcher.patterns import Late
+from watcher.sources.text import record_of_line
 
 HEAVY = {"pydantic", "sigma", "asyncio", "ssl", "sqlite3", "email", "yaml"}
 LOADED = """
@@ -53,6 +58,31 @@ def test_a_scan_loads_little(tmp_path: Path, *, cached: bool) -> None:
         found = loaded(tmp_path, "scan", str(file))
     unused = {"convert", "config", "explain", "posture", "sources.journal", "delivery", "witness"}
     assert not found & (HEAVY | others("logs") | {f"watcher.{name}" for name in unused})
+
+
+def test_explain_knows_a_reason_without_reading_lines(tmp_path: Path) -> None:
+    """Its id is no line in any frame, and so is none of its wordings: see the next test."""
+    found = loaded(tmp_path, "explain", "hibernation")
+    assert not {name for name in found if name.startswith(("watcher.sources.", "watcher.rules"))}
+
+
+def test_no_reason_is_a_line() -> None:
+    """So `explain` may look for a reason first."""
+    words = {*REASONS, *(w.text for w in WORDINGS), *(w.text.upper() for w in WORDINGS)}
+    for text in words | {f"{each} is restricted" for each in words}:
+        record = record_of_line(text)
+        assert not record or judge(record) is None, text
+
+
+def test_late_patterns_can_be_compiled() -> None:
+    """All of them, wherever they are; what is late must not be wrong on somebody's machine."""
+    package = Path(cli.__file__).parents[1]
+    files = [file for file in package.rglob("*.py") if "import late" in file.read_text()]
+    names = [".".join(file.relative_to(package.parent).with_suffix("").parts) for file in files]
+    values = [value for name in names for value in vars(import_module(name)).values()]
+    found = [value for value in values if isinstance(value, Late)]
+    assert len(found) > 70
+    assert all(isinstance(re.compile(each.pattern, each.flags), re.Pattern) for each in found)
 
 
 def test_explain_loads_little(tmp_path: Path) -> None:

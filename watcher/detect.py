@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from watcher.event import (
 from watcher.gaps import GapMerger, told
 from watcher.kinds import Kind, Severity, gravest
 from watcher.lockdown import Finding, recognise
+from watcher.patterns import late
 from watcher.record import Gap, Host, Place, Record, Trust
 from watcher.rules.correlation import Correlator, Match
 from watcher.rules.event_fields import CAPTURED, is_path, value
@@ -124,7 +124,7 @@ _NEVER_DROPPED: Final[dict[Kind, Severity]] = {
 
 # --- what the line says, with who wrote it
 
-_CLAIM: Final = re.compile(r"(?:kernel(?:\[\d{0,10}\])?: ?)?(?:\[ {0,8}\d{1,10}\.\d{1,9}\] ?)?")
+_CLAIM: Final = late(r"(?:kernel(?:\[\d{0,10}\])?: ?)?(?:\[ {0,8}\d{1,10}\.\d{1,9}\] ?)?")
 
 
 def judge(record: Record) -> Finding | None:

@@ -3,8 +3,6 @@
 Both are plain data. Sources make them, the middle reads them; neither knows the other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from watcher.detect import Detector
@@ -41,14 +40,13 @@ class Extent(NamedTuple):
     until_us: int | None = None
 
 
-@dataclass
 class Tally:
     """What a scan found."""
 
-    lines: int = 0
-    events: int = 0
-    gravest: int = -1
-    failures: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.lines = self.events = 0
+        self.gravest = -1
+        self.failures: list[str] = []
 
     def count(self, event: Event) -> None:
         """Take note of one event."""

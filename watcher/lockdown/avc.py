@@ -8,32 +8,30 @@ from typing import Final
 from watcher.lockdown.denial import known_wording
 from watcher.lockdown.finding import CUT, Finding
 from watcher.lockdown.reasons import REASONS, Level
+from watcher.patterns import late
 
 _LEVELS: Final[dict[str | None, Level]] = {
     "integrity": "integrity",
     "confidentiality": "confidentiality",
 }
-_AVC: Final = re.compile(
+_AVC: Final = late(
     r"(?:audit: )?(?:node=\S{1,255} )?(?:type=(?:1400|AVC) )?(?:msg=)?(?:audit\([^)]{1,64}\)\s?: )?"
     r"(?:AVC )?avc:\s+denied\s+\{ (?P<level>integrity|confidentiality)(?: confidentiality)? \}"
     r"(?P<rest>.*)",
     re.DOTALL,
 )
-_AVC_CUT: Final = re.compile(
+_AVC_CUT: Final = late(
     r"(?:(?P<level>integrity|confidentiality) \} )?(?:for\s+)?(?P<rest>pid=\d.*)", re.DOTALL
 )
-_AVC_PID: Final = re.compile(r"\bpid=(\d{1,10})\b")
-_AVC_COMM: Final = re.compile(
-    r'\bcomm=(?:"([^"]{0,64})"|([0-9A-F]{2,128})(?=\s)|(.{1,64}?) (?=\w+=))'
-)
-_AVC_REASON: Final = re.compile(
-    r'\blockdown_reason=(?:"([^"]{0,80})("?)|([^"=]{1,80})( scontext=))'
-)
+_AVC_PID: Final = late(r"\bpid=(\d{1,10})\b")
+_AVC_COMM: Final = late(r'\bcomm=(?:"([^"]{0,64})"|([0-9A-F]{2,128})(?=\s)|(.{1,64}?) (?=\w+=))')
+_AVC_REASON: Final = late(r'\blockdown_reason=(?:"([^"]{0,80})("?)|([^"=]{1,80})( scontext=))')
 
 
 def avc(text: str) -> Finding | None:
     """Read an AVC record of the lockdown class, whole or cut."""
-    match = _AVC.fullmatch(text) or _AVC_CUT.fullmatch(text)
+    begun = _AVC.fullmatch(text)
+    match = begun or _AVC_CUT.fullmatch(text)
     if not match or not _names_lockdown(match["rest"]):
         return None
     rest = match["rest"]
@@ -41,7 +39,7 @@ def avc(text: str) -> Finding | None:
     wording = known_wording(words) if words else None
     reason = REASONS[wording.reason] if wording else None
     pid = _AVC_PID.search(rest)
-    whole = match.re is _AVC and complete and "tclass=lockdown" in rest
+    whole = begun and complete and "tclass=lockdown" in rest
     return Finding(
         kind="selinux.lockdown",
         row="selinux",

@@ -1,7 +1,5 @@
 """Why a kernel says it is locked down: the words after "Kernel is locked down from"."""
 
-from __future__ import annotations
-
 from typing import Final, Literal, NamedTuple
 
 CauseId = Literal[

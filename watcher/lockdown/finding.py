@@ -1,7 +1,5 @@
 """What one line says: the answer of the catalogue."""
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 from watcher.kinds import Kind

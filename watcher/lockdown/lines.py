@@ -4,8 +4,6 @@ Patterns match the whole text, run in linear time (one open repeat at most), and
 kernels' own format strings; the tags in `read` are those of reasons.py.
 """
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from typing import Final, Literal, NamedTuple

@@ -6,8 +6,6 @@ provoked; FED, DEB, UBU, RHEL and UEK the patch sets of those distributions befo
 Programs and ways on marked (use) are from use, not from a kernel source.
 """
 
-from __future__ import annotations
-
 from typing import Final, Literal, NamedTuple
 
 Level = Literal["integrity", "confidentiality"]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
+from watcher.patterns import late
+
 _KNOWN: Final = (
     "; see man kernel_lockdown.7",
     "; see https://wiki.debian.org/SecureBoot",
 )
 # Pasted text loses blanks and underscores: "see mankernel_lockdown.7", "see man kernel lockdown.7".
-_SEE: Final = re.compile(
+_SEE: Final = late(
     r"[;,]\s*see\s*(?:man\s*kernel.?lockdown|https?://wiki\.debian\.org/SecureBoot).*", re.DOTALL
 )
 # What another kernel or distribution may send people to: one page, no prose.
-_PAGE: Final = re.compile(r"[;,] see (?:man [\w.()-]+|(?:https?://|Documentation/)\S+)\s*")
-_SPACE: Final = re.compile(r"\s+")
+_PAGE: Final = late(r"[;,] see (?:man [\w.()-]+|(?:https?://|Documentation/)\S+)\s*")
+_SPACE: Final = late(r"\s+")
 
 
 def tail_state(tail: str) -> Literal["whole", "cut"] | None:

@@ -5,21 +5,22 @@ A process may call itself anything, so only the kernel's part of a line is asked
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
-_FORMS: Final = re.compile(
+from watcher.patterns import late
+
+_FORMS: Final = late(
     r"<[^<>]{0,64}>|\[[^\[\]]{0,64}\]|\$?\{[^{}]{0,64}\}|\$\w{1,64}|\$\([^()]{0,64}\)"
     r"|\.{2,}|\u2026|\*{1,3}|_{2,}|-{2,}|\?{1,3}"
     r"|(.)\1{1,15}|\w|(?i:blah(?: blah){0,3})"
 )
 """<reason>, [feature], ${what}, {}, $what, ..., *, xxx and Y."""
-_CONVERSION: Final = re.compile(r"%[-+ #0]{0,4}(?:\d{1,4}|\*)?(?:\.\d{0,4})?[a-zA-Z]")
-_PATTERN: Final = re.compile(r"[.\])][*+]|\\[A-Za-z]|\(\?|\[\^|\{\d{0,4},\d{0,4}\}")
+_CONVERSION: Final = late(r"%[-+ #0]{0,4}(?:\d{1,4}|\*)?(?:\.\d{0,4})?[a-zA-Z]")
+_PATTERN: Final = late(r"[.\])][*+]|\\[A-Za-z]|\(\?|\[\^|\{\d{0,4},\d{0,4}\}")
 _PLACES: Final = frozenset(
     ("REASON", "FEATURE", "WHAT", "WHERE", "SOMETHING", "ACTION", "OPERATION", "CAUSE")
 ) | frozenset(("SOURCE", "STRING", "TEXT", "NAME", "THING", "FOO", "BAR", "PLACEHOLDER"))
-_CAPITALS: Final = re.compile(r"[A-Z][A-Z_-]*")
+_CAPITALS: Final = late(r"[A-Z][A-Z_-]*")
 
 
 def is_template(words: str, name: str | None = None) -> bool:

@@ -4,8 +4,6 @@ Mainline (5.4 and later) has one wording for each reason; the patch sets that di
 carried before have several. The tags in `read` are those of reasons.py.
 """
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 

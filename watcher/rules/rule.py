@@ -68,7 +68,7 @@ def beneath(rule: str, counts: Mapping[str, Sequence[str]]) -> set[str]:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rule:
     """One Sigma rule, compiled when it is first a candidate.
 

@@ -7,10 +7,10 @@ json-file. Every entry is bounded; what breaks the format is given up, never rai
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Final
 
+from watcher.patterns import late
 from watcher.provenance import names_a_process, trust_of, whole_text, with_facility
 from watcher.record import Host, Place, Record, Trust
 
@@ -23,7 +23,7 @@ _MAX_DATA: Final = 768 << 20
 CUT: Final = "a field longer than 64 KiB was cut"
 UNFINISHED: Final = "the entry ends before its end mark"
 _LENGTH: Final = 8
-_FIELD_NAME: Final = re.compile(rb"[A-Z_][A-Z0-9_]{0,63}")
+_FIELD_NAME: Final = late(rb"[A-Z_][A-Z0-9_]{0,63}")
 
 
 class ExportEntry:
@@ -102,10 +102,10 @@ class ExportEntry:
 
 # --- JSON
 
-_BEFORE: Final = re.compile(rb"[\s\0\x1e]*(?:data:\s*)?(?=\{)")
-_HIDDEN: Final = re.compile(rb'"MESSAGE" ?: ?\[')
-_KERNEL: Final = re.compile(rb'"_TRANSPORT" ?: ?"kernel"')
-_FACILITY_0: Final = re.compile(rb'"SYSLOG_FACILITY" ?: ?"0"')
+_BEFORE: Final = late(rb"[\s\0\x1e]*(?:data:\s*)?(?=\{)")
+_HIDDEN: Final = late(rb'"MESSAGE" ?: ?\[')
+_KERNEL: Final = late(rb'"_TRANSPORT" ?: ?"kernel"')
+_FACILITY_0: Final = late(rb'"SYSLOG_FACILITY" ?: ?"0"')
 
 
 def json_start(raw: bytes) -> int:

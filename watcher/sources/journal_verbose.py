@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from watcher.patterns import late
 from watcher.sources.journal_text import CUT, MAX_FIELDS, MAX_VALUE
 
-_HEADER: Final = re.compile(
+_HEADER: Final = late(
     rb"\S{1,40} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? \S{1,12} "
     rb"\[(s=[0-9a-f]{32};i=[0-9a-f]+;"
     rb"b=([0-9a-f]{32});m=([0-9a-f]{1,16});t=([0-9a-f]{1,16});x=[0-9a-f]+)\]\r?"
 )
-_FIELD: Final = re.compile(rb" {4}([A-Z_][A-Z0-9_]{0,63})=(.*?)\r?", re.DOTALL)
+_FIELD: Final = late(rb" {4}([A-Z_][A-Z0-9_]{0,63})=(.*?)\r?", re.DOTALL)
 
 
 class VerboseEntry:

@@ -5,14 +5,14 @@ printk.c, info_print_ext_header and msg_print_ext_body; Documentation/ABI/testin
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from watcher.patterns import late
 from watcher.provenance import split_identifier, whole_text
 
-_ESCAPE: Final = re.compile(rb"\\x([0-9a-f]{2})")
-_HEADER: Final = re.compile(rb"(\d{1,4}),(\d{1,20}),(\d{1,20}),[^;\n]{0,256};")
+_ESCAPE: Final = late(rb"\\x([0-9a-f]{2})")
+_HEADER: Final = late(rb"(\d{1,4}),(\d{1,20}),(\d{1,20}),[^;\n]{0,256};")
 
 
 class KmsgRecord(NamedTuple):

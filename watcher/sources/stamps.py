@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, NamedTuple
 
+from watcher.patterns import late
 from watcher.sources.months import month_of
 
 YEAR_TAKEN: Final = "year taken from the file's date"
@@ -78,17 +79,17 @@ _ZONES: Final = {
 _CLOCK: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?"
 _HALF: Final = r"(?: (?P<half>[AP]M)\b)?"
 _MONTH: Final = r"(?P<month>(?:(?:Thg|de) )?[^\W\d_][^\s:<>|\[\]]{0,15}|\d{1,2} ?[月월])"
-_ISO: Final = re.compile(
+_ISO: Final = late(
     r"(?P<year>\d{4})[-/](?P<month>\d\d)[-/](?P<day>\d\d)[T ]" + _CLOCK + r"(?P<zone> ?Z"
     r"| ?[+-]\d\d:?\d\d| (?:UTC|GMT)\b)?(?=[\s\]]|$)"
 )
 # journalctl short-full (logs-show.c, format_timestamp_style): weekday, ISO date, zone.
-_FULL: Final = re.compile(
+_FULL: Final = late(
     r"[^\s\d\[\]<>:]{1,16} (?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d) " + _CLOCK + r" "
     r"(?P<zone>[A-Z]{2,5}|[+-]\d\d(?:\d\d)?)(?=[\s\]]|$)"
 )
 # RFC 3164, also with a weekday and a year: dmesg -T, ctime, OpenWrt's logread.
-_SYSLOG: Final = re.compile(
+_SYSLOG: Final = late(
     r"(?:(?P<year0>\d{4}) {1,2})?(?:[^\s\d\[\]<>:]{1,16} {1,2})??" + _MONTH + r" {1,2}"
     r"(?P<day>\d{1,2})\.?,? (?:(?P<year>\d{4}) )?"
     + _CLOCK
@@ -96,19 +97,19 @@ _SYSLOG: Final = re.compile(
     + rf"(?: (?P<zone>{'|'.join(_ZONES)}))?"
     r"(?: (?P<year2>(?:19|20)\d\d))?(?=[\s\]]|:\s|$)"
 )
-_DAY_FIRST: Final = re.compile(
+_DAY_FIRST: Final = late(
     r"(?P<day>\d{1,2})\.? (?P<month>[^\W\d_][^\s:<>|\[\]]{1,15}) (?:(?P<year>\d{4}) )?"
     + _CLOCK
     + _HALF
     + r"(?=[\s\]]|$)"
 )
 # dmesg --reltime (dmesg.c, short_ctime: %b%e %H:%M).
-_RELTIME: Final = re.compile(
+_RELTIME: Final = late(
     r"(?P<month>[^\W\d_][^\s:<>|\[\]\d]{0,15}|\d{1,2}[月월]) {0,2}(?P<day>\d{1,2})"
     r" (?P<hour>\d\d):(?P<minute>\d\d)(?=\])"
 )
-_UNIX: Final = re.compile(r"(?P<seconds>\d{9,11})\.(?P<fraction>\d{3,9})(?= )")
-_TIME_OF_DAY: Final = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?=[\s\]])")
+_UNIX: Final = late(r"(?P<seconds>\d{9,11})\.(?P<fraction>\d{3,9})(?= )")
+_TIME_OF_DAY: Final = late(r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?=[\s\]])")
 
 
 def read_iso(text: str, at: int) -> tuple[Stamp | None, int]:
@@ -240,7 +241,7 @@ def _epoch_us(stamp: Stamp, year: int, offset: timezone | None) -> int | None:
         return None
 
 
-_NUMERIC: Final = re.compile(r"([+-])(\d\d):?(\d\d)?")
+_NUMERIC: Final = late(r"([+-])(\d\d):?(\d\d)?")
 
 
 def _offset(zone: str | None) -> tuple[timezone | None, tuple[str, ...]]:

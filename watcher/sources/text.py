@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from watcher.patterns import late
 from watcher.record import Gap, Host, Place, Record
 from watcher.sources.claims import record_of_frame
 from watcher.sources.frame_patterns import has_odd_signs, without_odd_signs
@@ -129,10 +130,10 @@ def record_of_line(line: str) -> Record | None:
 
 # --- what spans lines
 
-_EXPORT: Final = re.compile(rb"__(?:CURSOR|REALTIME_TIMESTAMP|SEQNUM|MONOTONIC_TIMESTAMP)=")
+_EXPORT: Final = late(rb"__(?:CURSOR|REALTIME_TIMESTAMP|SEQNUM|MONOTONIC_TIMESTAMP)=")
 _OBJECTS: Final = (b'"MESSAGE"', b"{\n", b"{\r\n")
 _OBJECT_ENDS: Final = (b"}", b"},", b"},{", b"}]")
-_KMSG_MORE: Final = re.compile(rb" ([A-Z_]{1,64})=(.*)")
+_KMSG_MORE: Final = late(rb" ([A-Z_]{1,64})=(.*)")
 
 
 class _Export:

@@ -6,10 +6,10 @@ print_multiline), and whoever may log can make any further line: it is no line o
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from typing import Final
 
+from watcher.patterns import late
 from watcher.sources import frame_patterns as known
 from watcher.sources.frames import MAX_LINE, unframe
 
@@ -19,7 +19,7 @@ _DEEP: Final = 16
 """Columns by which no paste is indented, and which every frame of journalctl has."""
 _TAB: Final = 8
 # What mailers, containers and CI put before each line, the further ones too.
-_PARTED: Final = re.compile(
+_PARTED: Final = late(
     rb"((?:(?:>[ \t]?)+|[\w.@-]{1,64} {1,32}\| ?|[^\t\n]{1,120}\t[^\t\n]{1,120}\t(?=\d{4}-)"
     rb"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z (?:std(?:out|err) [FP] |\d\d[OE][ +])?){0,4})"
     rb"((?:[ \t]|\xc2\xa0)*)"

@@ -6,6 +6,7 @@ import codecs
 import re
 from typing import Final
 
+from watcher.patterns import late
 from watcher.sources import frame_patterns as known
 from watcher.sources.frames import Framed, unframe
 
@@ -15,7 +16,7 @@ _LETTERS: Final = 0x17000
 """Tangut, which no log is written in, stands for bytes of old encodings while frames are read."""
 _SHOWN: Final = {_LETTERS + byte: f"\\x{byte:02x}" for byte in range(128, 256)}
 # The sign for "month" after its number, in GBK, EUC-JP, EUC-KR, Shift-JIS and Big5.
-_MONTH: Final = re.compile(
+_MONTH: Final = late(
     rb"(\A[^\n]{0,40}?\b\d{1,2} ?)(?:\xd4\xc2|\xb7\xee|\xbf\xf9|\x8c\x8e|\xa4\xeb)(?= )"
 )
 
@@ -61,7 +62,7 @@ def shown(text: str) -> str:
 
 
 _STAMPED: Final = r"(?:<\d{1,3}>)?\[ {0,8}\d{1,8}\.\d{1,9}\] "
-_CUTS: Final = re.compile(
+_CUTS: Final = late(
     rf"\r+|<br ?/?>|(?:\\r)?\\n(?={_STAMPED})|(?<=kernel_lockdown\.7)[ \t]{{0,8}}(?={_STAMPED})"
     rf"|(?<=SecureBoot)[ \t]{{0,8}}(?={_STAMPED})",
     re.IGNORECASE,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from typing import Final
 
+from watcher.patterns import late
 from watcher.sources.frames import Framed, unframe
 from watcher.sources.stamps import read_iso
 
@@ -14,7 +14,7 @@ _OF_DMESG: Final = frozenset(
 )
 _OF_DOCKER: Final = frozenset(("log", "stream", "time", "attrs"))
 """Any other key is that of an application that writes `msg` or `log` too (zap, pino, bunyan)."""
-_SECONDS: Final = re.compile(r" *\d{1,8}(?:\.\d{1,9})?")
+_SECONDS: Final = late(r" *\d{1,8}(?:\.\d{1,9})?")
 _LONGEST_UPTIME_S: Final = 10**8
 
 
