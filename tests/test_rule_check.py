@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,3 +104,54 @@ def test_only_its_own_faults_are_told(tmp_path: Path, monkeypatch: pytest.Monkey
     (rule,), faults = pack.check_only([tmp_path / "x.yml"])[1:]
     assert faults == []
     assert not rule["silent"]
+
+
+REFUSED = "Lockdown: insmod: /dev/mem,kmem,port is restricted; see man kernel_lockdown.7"
+BY_PROGRAM = """
+title: A program asks again and again
+id: 0f6d7a2e-31a5-4a44-9a5b-2f9a8a3d7c12
+level: high
+correlation:
+    type: event_count
+    rules: [ee59142a-ebef-4359-8a45-8c6c4520387f]
+    group-by: [process.comm]
+    timespan: 1m
+    condition: {gte: 2}
+"""
+
+
+def tried(tmp_path: Path, rule: str) -> list[dict[str, Any]]:
+    """What `rules test` says of a rule, over a log of three refusals and a magic key."""
+    log = tmp_path / "dmesg.txt"
+    lines = [
+        *(f"[{at}.000000] {REFUSED}" for at in (1, 2, 90)),
+        "[95.000000] sysrq: Emergency Sync",
+    ]
+    log.write_text("\n".join([*lines, "[96.000000] Lifting lockdown", ""]))
+    done = subprocess.run(
+        [sys.executable, "-m", "watcher", "rules", "test", rule, str(log)],
+        capture_output=True,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_correlation_is_tried_too(tmp_path: Path) -> None:
+    """`rules test` tells its hits, by the day of the last match; what it counts is not listed."""
+    (tmp_path / "mine.yml").write_text(BY_PROGRAM)
+    (row,) = tried(tmp_path, str(tmp_path / "mine.yml"))
+    assert (row["title"], row["matches"]) == ("A program asks again and again", 1)
+    assert [sample["text"] for sample in row["samples"]] == [
+        "2 records in 1 s of process.comm 'insmod'"
+    ]
+
+
+def test_a_rule_that_only_counts_is_tried_by_itself(tmp_path: Path) -> None:
+    """Alone or with the correlation it is for, by name or by file: both are listed."""
+    (row,) = tried(tmp_path, "Magic keys were pressed")
+    assert row["matches"] == 1
+    rows = tried(tmp_path, "lift_after_sysrq")
+    assert {each["title"]: each["matches"] for each in rows} == {
+        "Magic keys were pressed": 1,
+        "Lockdown was lifted after other magic keys": 0,  # a text knows of no boot
+    }

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from watcher.detect import judge
+from watcher.detect import Detector, judge
 from watcher.errors import SourceError
 from watcher.record import Record
 from watcher.rules import Pack, Rule
+from watcher.rules.correlation import Correlator
 from watcher.scan import Extent, Past, Progress, Tally, sources
 from watcher.sources.journal_files import Where, values
 
@@ -42,13 +43,16 @@ class Matches:
     absent: str | None = None
     """Which log that it reads has no entry here."""
 
-    def add(self, record: Record, most: int) -> None:
-        """Take note of an entry that matches; the first `most` are kept as samples."""
+    def add(self, record: Record, most: int, said: str | None = None) -> None:
+        """Take note of an entry that matches; the first `most` are kept as samples.
+
+        `said` is what a correlation says, of which the entry completed a hit.
+        """
         self.count += 1
         self.days[_day(record.time_us)] += 1
         if len(self.samples) < most:
-            who = record.fields.get("SYSLOG_IDENTIFIER")
-            text = record.text[:SAMPLE_LETTERS]
+            who = record.fields.get("SYSLOG_IDENTIFIER") if said is None else None
+            text = (record.text if said is None else said)[:SAMPLE_LETTERS]
             self.samples.append(Sample(record.time_us, record.host.name, who, text))
 
 
@@ -61,24 +65,40 @@ class Trial:
     failures: list[str]
 
 
-def run(extent: Extent, pack: Pack, samples: int) -> Trial:
-    """Hold every rule of `pack` against every entry of `extent`."""
-    found = {rule.id: Matches(rule) for rule in pack.rules}
-    tally = Tally()
+def run(extent: Extent, pack: Pack, asked: Collection[str], samples: int) -> Trial:
+    """Hold the rules whose ids are `asked` against every entry of `extent`.
+
+    The others of `pack` are there for correlations to count.
+    """
+    found = {rule.id: Matches(rule) for rule in pack.rules if rule.id in asked}
+    correlations = {each for each, matches in found.items() if matches.rule.correlation}
+    counting = Pack(tuple(_speaking(rule) for rule in pack.rules)) if correlations else Pack(())
+    correlator, tally = Correlator(), Tally()
     with Progress(tally) as progress:
         for open_source in sources(extent, pack):
+            detector = Detector(counting, correlator=correlator)
             try:
                 for record in _records(open_source(), tally, progress):
                     kind = judge(record)
                     for rule in pack.matching(record, kind.kind if kind else None):
-                        found[rule.id].add(record, samples)
-                        tally.events += 1
+                        if rule.id in found:
+                            found[rule.id].add(record, samples)
+                            tally.events += 1
+                    for event in detector.events(record):
+                        for hit in event.rules:
+                            if hit.id in correlations:
+                                found[hit.id].add(record, samples, event.message)
+                                tally.events += 1
             except SourceError as error:
                 tally.failures.append(str(error))
     rules = [*found.values()]
     if not extent.files and not tally.failures:
         _look_for_logs(rules, Where(extent.directory, (), extent.namespace))
     return Trial(rules, tally.lines, tally.failures)
+
+
+def _speaking(rule: Rule) -> Rule:
+    return replace(rule, silent=False) if rule.correlation else rule
 
 
 def _look_for_logs(rules: list[Matches], where: Where) -> None:

@@ -111,7 +111,7 @@ def rules_test(
     from watcher import trial
     from watcher.pages import trial_page
 
-    found = trial.run(asked, _meant(rule), samples)
+    found = trial.run(asked, *_meant(rule), samples)
     gc.freeze()
     for failure in found.failures:
         complain(failure)
@@ -121,14 +121,19 @@ def rules_test(
     return SourceError.exit_status if found.failures else 0
 
 
-def _meant(name: str) -> Pack:
-    """Find the rules a user means: a path first, for that is what a shell completes."""
+def _meant(name: str) -> tuple[Pack, set[str]]:
+    """Find the rules a user means: a path first, for that is what a shell completes.
+
+    Give them with what they count, and their ids.
+    """
     from watcher.pack import load_pack
-    from watcher.rules import Pack
 
     if Path(name).exists():
-        return chosen((name,))
-    return Pack(_named(load_pack(), name))
+        pack = chosen((name,))
+        return pack, {r.id for r in pack.rules if Path(r.file).is_relative_to(name)}
+    pack = load_pack()
+    ids = {rule.id for rule in _named(pack, name)}
+    return pack.with_counted(ids), ids
 
 
 def _named(pack: Pack, name: str) -> tuple[Rule, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypedDict
@@ -164,6 +164,12 @@ class Pack:
     """The rules that run, in order of their files."""
 
     rules: tuple[Rule, ...]
+
+    def with_counted(self, ids: Collection[str]) -> Pack:
+        """Give the rules of these ids and all that the correlations among them count."""
+        counts = {r.id: r.correlation["rules"] for r in self.rules if r.correlation}
+        wanted = {*ids, *(inner for each in ids for inner in beneath(each, counts))}
+        return Pack(tuple(rule for rule in self.rules if rule.id in wanted))
 
     @cached_property
     def _select(self) -> Selection:
