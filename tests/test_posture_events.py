@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +43,7 @@ def test_a_lift_is_critical_twice() -> None:
 def test_a_raise_is_information() -> None:
     """Somebody wrote to securityfs."""
     before = posture("no-efi")
-    after = replace(before, securityfs="none integrity [confidentiality]").with_log(before.log)
+    after = before._replace(securityfs="none integrity [confidentiality]").with_log(before.log)
     assert kinds(before, after) == [("posture.changed", "informational")]
     (event,) = posture_events(before, after, HERE, 1)
     assert event.posture

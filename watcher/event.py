@@ -5,7 +5,7 @@ and a tenth of that for one of these. pydantic's model of the same is in `event_
 makes events, as `scan` and `watch` do, does not wait 50 ms for it.
 """
 
-from __future__ import annotations
+from __future__ import annotations  # which event_model.py counts on
 
 import json
 from collections.abc import Callable, Mapping

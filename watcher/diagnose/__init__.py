@@ -6,8 +6,7 @@ Pure: the trouble and the posture in, a diagnosis out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from watcher.diagnose.causes import CAUSES, ORDER
 from watcher.diagnose.judges import Case, Judged
@@ -24,8 +23,7 @@ Verdict = Literal["lockdown", "not_lockdown", "unsure"]
 Confidence = Literal["certain", "high", "medium", "low"]
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
+class Weighed(NamedTuple):
     """One cause, whether it holds here (None: cannot be told), and by what evidence."""
 
     id: str
@@ -35,8 +33,7 @@ class Weighed:
     advice: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(NamedTuple):
     """The answer: `cause` is the id of what most likely refused, if one stands out."""
 
     verdict: Verdict

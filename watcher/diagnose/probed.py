@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from watcher.diagnose import Diagnosis, diagnose
 from watcher.diagnose.judges import Judged
@@ -11,8 +11,7 @@ from watcher.diagnose.symptom import TOPICS, Symptom, symptom
 from watcher.posture import Posture
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One call, the errno it failed with (None: it went well), and what the verifier said."""
 
     name: str
@@ -38,7 +37,7 @@ def probed(steps: Sequence[Step], posture: Posture) -> Diagnosis:
 def _trouble(step: Step) -> Symptom:
     told = symptom(f"bpf {step.said} {step.failed}")
     found = told or Symptom(step.name, TOPICS["bpf"])
-    return replace(found, topic=TOPICS["bpf"], errno=step.failed)
+    return found._replace(topic=TOPICS["bpf"], errno=step.failed)
 
 
 def _nothing_refuses(posture: Posture) -> Diagnosis:
@@ -47,8 +46,7 @@ def _nothing_refuses(posture: Posture) -> Diagnosis:
         Symptom("bpf", TOPICS["bpf"]), posture,
         known={each: Judged(False, words) for each in ("lockdown", "seccomp", "memlock")},
     )  # fmt: skip
-    return replace(
-        answer,
+    return answer._replace(
         verdict="not_lockdown",
         confidence="certain",
         cause=None,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.lockdown import REASONS
 
@@ -12,8 +11,7 @@ MOST_TEXT: Final = 20_000
 """Characters looked at of what was pasted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(NamedTuple):
     """Something people want to do.
 
     `reasons` are what lockdown calls it (`narrow` ones only count if the text names them),
@@ -103,8 +101,7 @@ _EXACT: Final = (
 """Texts that name the very thing lockdown has a reason for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Symptom:
+class Symptom(NamedTuple):
     """What is known of the trouble; None: not told. `reason` is lockdown's own word for it."""
 
     text: str

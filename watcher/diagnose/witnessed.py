@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.diagnose import Diagnosis, diagnose
 from watcher.diagnose.judges import Judged
@@ -19,8 +18,7 @@ _COMM = 15
 """Bytes of a process name (TASK_COMM_LEN less the NUL)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """What was seen while a command ran.
 
     `unseen` says why the log could not be followed, or None; `lost` lines were overwritten;
@@ -37,8 +35,7 @@ class Window:
     unseen: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Witnessed:
+class Witnessed(NamedTuple):
     """Refusals sorted by whose they were, and the diagnosis that follows, if one is called for.
 
     `earlier` are lines of this boot that cover later refusals, on kernels that print each once.
@@ -62,7 +59,7 @@ def witnessed(window: Window, posture: Posture) -> Witnessed:
     return (
         sorted_
         if window.succeeded
-        else replace(sorted_, diagnosis=_diagnosis(window, posture, sorted_))
+        else sorted_._replace(diagnosis=_diagnosis(window, posture, sorted_))
     )
 
 
@@ -133,7 +130,7 @@ def _diagnosis(window: Window, posture: Posture, found: Witnessed) -> Diagnosis 
     if cause := _signature(window):
         topic = TOPICS["module" if cause == "module_key" else "kexec"]
         known = {cause: Judged(True, f"{_MEANWHILE}: {window.signatures[0][1]}")}
-        return diagnose(replace(trouble, topic=topic), posture, known=known, proven=cause)
+        return diagnose(trouble._replace(topic=topic), posture, known=known, proven=cause)
     if found.earlier or found.hidden or not posture.kernel.has_levels:
         return diagnose(trouble, posture)
     # Since 5.4 every refusal is logged, or counted by the rate limit's own line.

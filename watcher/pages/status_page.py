@@ -74,8 +74,7 @@ def status_object(posture: Posture) -> dict[str, Any]:
 
 
 def _fields(part: Any) -> dict[str, Any]:
-    values = {name: getattr(part, name) for name in type(part).__dataclass_fields__}
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in part._asdict().items()}
 
 
 def render(posture: Posture, *, as_json: bool) -> str:

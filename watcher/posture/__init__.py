@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.lockdown.causes import CAUSE_NAMES
 from watcher.posture.areas import Area, areas, blocked
@@ -28,8 +27,7 @@ __all__ = [
 SECURITYFS: Final = "sys/kernel/security/lockdown"
 
 
-@dataclass(frozen=True, slots=True)
-class Posture:
+class Posture(NamedTuple):
     """All that was read, and what follows from it. `boot_us` is Epoch microseconds."""
 
     kernel: Kernel
@@ -73,7 +71,7 @@ class Posture:
     def with_log(self, log: BootLog) -> Posture:
         """Give the same posture with what the log of this boot says."""
         again = standing(self.kernel, self.firmware, self.securityfs, log, self.boot_us)
-        return replace(self, log=log, standing=again)
+        return self._replace(log=log, standing=again)
 
     def __str__(self) -> str:
         if self.level is None:

@@ -5,8 +5,7 @@ From the kernel's own reasons (lockdown/reasons.py) and from what was measured (
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from watcher.lockdown import REASONS
 from watcher.posture.kernel import Kernel
@@ -15,8 +14,7 @@ from watcher.posture.standing import PostureLevel
 State = Literal["works", "partly", "blocked", "unknown", "absent"]
 
 
-@dataclass(frozen=True, slots=True)
-class Area:
+class Area(NamedTuple):
     """One thing people want to do: its state, and in a few words how far."""
 
     id: str
@@ -25,8 +23,7 @@ class Area:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """Words by level; where a level is left out, the one below holds. `needs`: Kconfig options."""
 
     id: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.lockdown import Finding
 from watcher.lockdown.causes import CauseId
@@ -17,8 +17,7 @@ _KEYS: Final = 2000
 """Different programs counted; whoever runs programs chooses their names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Denial:
+class Denial(NamedTuple):
     """One refusal as logged; `time_us` since the Epoch, `monotonic_us` since boot."""
 
     reason: str | None
@@ -28,8 +27,7 @@ class Denial:
     monotonic_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
+class Announced(NamedTuple):
     """One announcement, "Kernel is locked down from ...": why and when."""
 
     cause: CauseId | None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from watcher.lockdown import REASONS
 from watcher.posture.boot_log import BootLog
@@ -32,8 +31,7 @@ class Facts(Protocol):
     def log(self) -> BootLog: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
-class Contradiction:
+class Contradiction(NamedTuple):
     """Two things that cannot both be meant, and what to make of it."""
 
     id: str

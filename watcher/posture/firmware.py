@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.posture.tree import Tree
 
@@ -17,8 +16,7 @@ _ATTRIBUTES: Final = 4
 """Bytes of attributes that efivarfs puts before a variable's data, little-endian."""
 
 
-@dataclass(frozen=True, slots=True)
-class Firmware:
+class Firmware(NamedTuple):
     """UEFI or not, Secure Boot, setup mode, and whether shim validates; None: not seen.
 
     `shim_validation` is None as well where no shim says anything.

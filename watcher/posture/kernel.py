@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 import zlib
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.posture.tree import Tree
 
 Version = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Kernel:
+class Kernel(NamedTuple):
     """A kernel. `kconfig` is None where no configuration of this very kernel can be read.
 
     `command_line` holds only the parameters in PARAMETERS: others may be secrets.

@@ -6,8 +6,7 @@ What fails for a service may work in a shell, so this speaks of whoever asks, an
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.posture.tree import Tree
 
@@ -28,8 +27,7 @@ CAPABILITIES: Final = {
 _WHOLE_MAP: Final = ["0", "0", "4294967295"]
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """Who asks; None: not seen. `memlock` is bytes, -1 unlimited; `seccomp` 0 off, 2 a filter."""
 
     uid: int | None = None

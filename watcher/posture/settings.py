@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from watcher.posture.kernel import Version
 from watcher.posture.tree import Tree
@@ -12,8 +11,7 @@ from watcher.posture.tree import Tree
 _SYSCTL: Final = "proc/sys/kernel"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The switches as they stand; None: not seen, or not in this kernel."""
 
     sig_enforce: bool | None = None

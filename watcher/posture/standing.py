@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from watcher.lockdown.causes import CauseId
 from watcher.posture.boot_log import Announced, BootLog
@@ -17,8 +16,7 @@ From = Literal["securityfs", "kconfig", "command_line", "log", "inferred"]
 _ORDER: Final[tuple[PostureLevel, ...]] = ("none", "locked", "integrity", "confidentiality")
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Level, cause and since when (Epoch microseconds), each with how it is known."""
 
     level: PostureLevel | None = None

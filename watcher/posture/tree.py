@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 MOST_BYTES: Final = 1 << 20
 """Bytes read of one file; the largest of them, a kernel's configuration, has a fourth of it."""
@@ -14,8 +13,7 @@ MOST_BYTES: Final = 1 << 20
 HERE: Final = "/"
 
 
-@dataclass(frozen=True, slots=True)
-class Unseen:
+class Unseen(NamedTuple):
     """Something that could not be read: what it would have told, where, and why not."""
 
     what: str

@@ -17,13 +17,16 @@ _BUDGET: Final = 64 << 10
 """Bytes that re2 may spend on states a text, lest it give up and find nothing."""
 
 
-def automaton(texts: Sequence[bytes]) -> Any:
-    """Give an Aho-Corasick automaton; None where the library is not installed, or no text given."""
+def automaton(texts: Sequence[bytes], *, often: bool = True) -> Any:
+    """Give an Aho-Corasick automaton; None where the library is not installed, or no text given.
+
+    One that is not asked `often` is an NFA, which is made in a tenth of the time.
+    """
     try:
         from ahocorasick_rs import BytesAhoCorasick, Implementation
     except ImportError:  # the extra `fast` is not installed: the same answers, a little later
         return None
-    made = Implementation.DFA if len(texts) <= _DFA else Implementation.ContiguousNFA
+    made = Implementation.DFA if often and len(texts) <= _DFA else Implementation.ContiguousNFA
     return BytesAhoCorasick(texts, implementation=made) if texts else None
 
 

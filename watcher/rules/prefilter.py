@@ -65,7 +65,7 @@ class Prefilter:
             texts |= _beyond_ascii(texts)
             self.literals = frozenset(texts)
             self.may = _finder(stems(texts))
-            self._sure = _finder(sorted(texts))
+            self._sure = _finder(sorted(texts), often=False)  # what `may` lets pass
 
     def wants(self, raw: bytes) -> bool:
         """Tell whether `raw` (UTF-8, any case) may match a rule."""
@@ -112,8 +112,8 @@ def _forms(letter: str) -> tuple[bytes, ...]:
     return raw, escaped.encode(), f"\\u{ord(letter):04x}".encode()
 
 
-def _finder(texts: list[bytes]) -> Search:
-    automaton = many.automaton(texts)
+def _finder(texts: list[bytes], *, often: bool = True) -> Search:
+    automaton = many.automaton(texts, often=often)
     found: Search = plain_finder(texts) if automaton is None else automaton.find_matches_as_indexes
     return found
 
