@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.replay import HIT, PACK, kernel_record
 from watcher.daemon.flood import MINUTE_US, MOST, Flood
 from watcher.detect import Detector
-from watcher.event import Event
+from watcher.event import Event, Lockdown, MatchedRule
 
 
 def denials(times_us: list[int]) -> list[Event]:
@@ -89,6 +89,29 @@ def test_another_limit_after_a_restart_counts_right() -> None:
     before = passed(first, denials(list(range(60))))
     after = told(Flood(6000, first.state()), denials(list(range(60, 100))))
     assert sum(each.lockdown.suppressed or 1 for each in [*before, *after]) == 100
+
+
+def test_a_flood_of_one_rule_hides_no_other() -> None:
+    """What two rules match is counted apart: a hit comes through whatever else is flooded."""
+    (event,) = denials([0])
+    event = event._replace(kind="rule.match", lockdown=Lockdown())
+    noise, hit = (
+        event._replace(id=name, rules=(MatchedRule(name, name, "low", ()),))
+        for name in ("noise", "hit")
+    )
+    assert passed(Flood(10), [*[noise] * 50, hit])[-1].id == "hit"
+
+
+def test_a_fold_is_as_grave_as_the_gravest_in_it() -> None:
+    """A program's name may make a denial slight; one at the end of a flood hides none before it."""
+    found = denials(list(range(20)))
+    found[15] = found[15]._replace(severity="critical", message="the gravest")
+    fold = told(Flood(10), found)[-1]
+    assert (fold.severity, fold.message, fold.lockdown.suppressed) == (
+        "critical",
+        "the gravest",
+        10,
+    )
 
 
 def test_many_boots_are_bounded() -> None:

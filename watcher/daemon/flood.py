@@ -1,7 +1,9 @@
 """Folds a flood of one kind and reason into one event with an exact count (promise 8).
 
 Kernels up to 6.0 do not rate-limit denials, so any user can cause thousands a second by reading
-/sys/power/state. The process name takes no part in it: it is the attacker's to vary.
+/sys/power/state. The process name takes no part in it: it is the attacker's to vary. What rules
+match beyond the catalogue has no reason and is told apart by rule, so that a flood for one rule,
+which anybody who may log can cause, hides no hit of another.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from watcher.event import Event
+from watcher.kinds import SEVERITIES
 
 MINUTE_US: Final = 60_000_000
 NAMESPACE: Final = uuid.UUID("0d6f7c0e-5a4c-5f0e-9d38-0f0c5c2f7a11")
@@ -33,6 +36,7 @@ class _Minute:
     folded: int = 0
     told: int = 0
     last: Event | None = None
+    """The last of the gravest that are folded: a harmless name hides nothing."""
 
 
 class Flood:
@@ -64,7 +68,7 @@ class Flood:
         if not self._limit:
             yield event
             return
-        key = event.host.boot_id or "", event.kind, event.lockdown.reason or ""
+        key = event.host.boot_id or "", event.kind, _what(event)
         minute = self._minutes.get(key)
         number = _minute_of(event)
         if minute is None or minute.number != number:
@@ -75,8 +79,10 @@ class Flood:
             minute.passed += 1
             yield event
         else:
-            minute.folded, minute.last = minute.folded + 1, event
+            minute.folded += 1
             self.folded += 1
+            if minute.last is None or _rank(event) >= _rank(minute.last):
+                minute.last = event
 
     def _forgotten(self) -> Iterator[Event]:
         if len(self._minutes) >= MOST:
@@ -100,6 +106,17 @@ def _again(line: str) -> Event:
     from watcher.event_model import event_of
 
     return event_of(json.loads(line))
+
+
+def _what(event: Event) -> str:
+    """Give what is flooded: a reason, or a rule."""
+    if event.kind == "rule.match" and event.rules:
+        return event.rules[0].id
+    return event.lockdown.reason or ""
+
+
+def _rank(event: Event) -> int:
+    return SEVERITIES.index(event.severity)
 
 
 def _minute_of(event: Event) -> int:
