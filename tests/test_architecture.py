@@ -101,8 +101,8 @@ IMPURE = {
 }  # fmt: skip
 # Sources that share a format or a way of opening are one source in two files.
 SHARED_BY_SOURCES = {
-    "journal_files", "journal_entry", "journal_index", "journal_text", "kmsg_record", "frames",
-    "frame_patterns", "stamps", "months",
+    "journal_files", "journal_entry", "journal_hash", "journal_index", "journal_text",
+    "kmsg_record", "frames", "frame_patterns", "stamps", "months",
 }  # fmt: skip
 # What sinks have in common, or one sink in more files than one.
 SHARED_BY_SINKS = {

@@ -8,6 +8,7 @@ facility 1 or higher on what user space writes (printk.c devkmsg_write, journald
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from watcher.record import Trust
@@ -15,7 +16,7 @@ from watcher.record import Trust
 _KERNEL_AUDIT_TYPES = frozenset(map(str, range(1400, 1500)))
 """AVC and kin; user space may only send 1100 to 1199 and 2100 to 2999 (linux/audit.h)."""
 
-_WHITE = " \t\n\r"
+_WORD = re.compile(r"[ \t\n\r]*([^ \t\n\r]*)")
 
 
 def trust_of(fields: Mapping[str, str]) -> Trust:
@@ -73,12 +74,10 @@ def split_identifier(text: str) -> tuple[str | None, str | None, str]:
     The first word must end in a colon; `[...]` before the colon is the pid; one white space
     after it goes.
     """
-    start = len(text) - len(text.lstrip(_WHITE))
-    end = next((i for i in range(start, len(text)) if text[i] in _WHITE), len(text))
-    word = text[start:end]
-    if not word.endswith(":"):
+    first = _WORD.match(text)
+    if not first or not first[1].endswith(":"):
         return None, None, text
-    name, pid = word[:-1], None
+    name, pid = first[1][:-1], None
     if name.endswith("]") and "[" in name:
         name, _, pid = name[:-1].rpartition("[")
-    return name, pid, text[end + 1 :]
+    return name, pid, text[first.end() + 1 :]

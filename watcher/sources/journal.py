@@ -185,20 +185,10 @@ class JournalSource:
         found = narrowed(self._files, self._matches(self._reader), self._prefilter)
         if found is None:
             return
-        if not found.entries and self._has_some():
-            self._seek(self._reader)
-            return
         self._texts, self.lines_read = found.messages, found.entries
         if self._texts and self._found_again() != found.hits:
             self._widen()
         self._seek(self._reader)
-
-    def _has_some(self) -> bool:
-        """Ask libsystemd, which looks values up by their hash, where the index knows of none."""
-        try:
-            return bool(self._reader._next())
-        except OSError:  # it is met again, and told
-            return True
 
     def _found_again(self) -> int:
         """Count what libsystemd finds of the texts: by its hash, which damage may have changed."""

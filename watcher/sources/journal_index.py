@@ -17,31 +17,37 @@ import mmap
 import os
 import stat
 import struct
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import compress, islice, repeat
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
 
 from watcher.rules.prefilter import Prefilter
 from watcher.sources.journal_entry import FIELD_BYTES
+from watcher.sources.journal_hash import jenkins64, siphash24
 
 Matches = tuple[tuple[str, ...], ...]
 
 MOST: Final = 64
 """Texts that are asked for at most: libsystemd looks each up at every step."""
 
-_HEADER: Final = struct.Struct("<8s II 8x 64x 12Q")
+_HEADER: Final = struct.Struct("<8s II 8x 16s 48x 12Q")
 _SIGNATURE: Final = b"LPKSHHRH"
 _KEYED, _COMPACT = 4, 16
 _KNOWN: Final = 1 | 2 | _KEYED | 8 | _COMPACT
-"""Incompatible flags known here: compressed by xz, lz4 or zstd, keyed hash, compact (v254)."""
+"""Incompatible flags known here: compressed by xz, lz4 or zstd, keyed hash, compact (v252)."""
 
 _DATA, _FIELD, _ENTRY, _ARRAY = 1, 2, 3, 6
 _OBJECT: Final = struct.Struct("<BB6xQ")
-_FIELD_OBJECT: Final = struct.Struct("<BB6xQ8xQQ")
+_BUCKET: Final = struct.Struct("<QQ")
+_HASHED: Final = struct.Struct("<BB6xQQQ")
 _DATA_OBJECT: Final = struct.Struct("<BB6xQ16x4Q")
 _ARRAY_OBJECT: Final = struct.Struct("<BB6xQQ")
 _FIELD_PAYLOAD, _ARRAY_PAYLOAD, _ENTRY_ITEMS = 40, 24, 64
+_NEWEST: Final = struct.Struct("<32xQ")
 _ZSTD: Final = 4
 _BLOCK: Final = 256
 """Texts that are searched as one: nearly all hold nothing."""
@@ -49,6 +55,10 @@ _WORTH: Final = 16 << 20
 """Bytes of journal files that are worth a process of their own, which takes 4 ms."""
 _AT_ONCE: Final = 4096
 """Entries whose items are held at a time."""
+_DEEPEST: Final = 1024
+"""Objects of one hash that are looked at: journald begins a new file at a hundred (v247)."""
+_SIZES, _LARGEST = 256, _ENTRY_ITEMS + 1024 * 16
+"""Sizes that entries may have, and the size of one with all the fields that journald takes."""
 
 _MESSAGE: Final = b"MESSAGE="
 
@@ -93,9 +103,9 @@ def _is_regular(name: str) -> bool:
 
 def narrowed(files: Collection[str], matches: Matches, prefilter: Prefilter) -> Narrowed | None:
     """Look through the index of `files`; None where that cannot be trusted, or does not help."""
-    if prefilter.literals is None or not files:
+    if prefilter.literals is None or not files or sys.byteorder != "little":
         return None
-    shares = _shares(files, lambda share: _search(share, matches, prefilter))
+    shares = _shares(files, lambda share, read: _search(share, matches, prefilter, read))
     known = [share for share in shares if share]
     messages = frozenset[bytes]().union(*(share.messages for share in known))
     if len(known) < len(shares) or len(messages) > MOST:
@@ -105,45 +115,70 @@ def narrowed(files: Collection[str], matches: Matches, prefilter: Prefilter) -> 
     )
 
 
-def _search(files: Collection[str], matches: Matches, prefilter: Prefilter) -> Narrowed | None:
+_Read = Callable[[str], contextlib.AbstractContextManager["_File"]]
+
+
+def _search(
+    files: Collection[str], matches: Matches, prefilter: Prefilter, read: _Read
+) -> Narrowed | None:
     messages: set[bytes] = set()
     hits = entries = 0
     try:
         for file in files:
-            with _opened(file) as opened:
+            with read(file) as opened:
                 found, count = opened.search(matches, prefilter)
             messages |= found.keys()
             hits += sum(found.values())
             entries += count
             if len(messages) > MOST:
                 return None
-    except (DoubtError, OSError, ValueError, TypeError, LookupError, OverflowError, struct.error):
+    except (DoubtError, OSError, ValueError, TypeError, LookupError, ArithmeticError, struct.error):
         return None  # numbers of a damaged file lead anywhere
     return Narrowed(frozenset(messages), hits, entries)
 
 
-_Search = Callable[[Collection[str]], Narrowed | None]
+# --- in processes of their own
+
+_Search = Callable[[Collection[str], _Read], Narrowed | None]
 
 
 def _shares(files: Collection[str], search: _Search) -> list[Narrowed | None]:
-    """Let a second process have half of the work, where there is enough and a core for it."""
+    """Search a few files here, and many in a process or two: as many as there are cores.
+
+    This process maps none of them: a file that is cut short while it is mapped kills who looks
+    at it (SIGBUS), and that is a doubt like any other.
+    """
     by_size = sorted(files, key=_size, reverse=True)
-    halves = by_size[::4] + by_size[3::4], by_size[1::4] + by_size[2::4]
-    if sum(map(_size, halves[1])) < _WORTH or len(os.sched_getaffinity(0)) < 2:  # noqa: PLR2004
-        return [search(files)]
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        with contextlib.suppress(BaseException), os.fdopen(writing, "wb") as pipe:
-            pipe.write(_written(search(halves[1])))
-        os._exit(0)
-    os.close(writing)
+    if sum(map(_size, by_size)) < _WORTH:
+        return [search(by_size, _whole)]
+    shares = [by_size[::4] + by_size[3::4], by_size[1::4] + by_size[2::4]]
+    if sum(map(_size, shares[1])) < _WORTH or len(os.sched_getaffinity(0)) < 2:  # noqa: PLR2004
+        shares = [by_size]
     try:
-        with os.fdopen(reading, "rb") as pipe:  # closed first: the child must not wait to write
-            own = search(halves[0])
-            return [own, _read(pipe.read())]
-    finally:
-        os.waitpid(child, 0)
+        with contextlib.ExitStack() as started:
+            answers = [started.enter_context(_asked(share, search)) for share in shares]
+            return [_read(answer.read()) for answer in answers]
+    except OSError:  # no process or descriptor to be had: libsystemd needs no more of them
+        return [None]
+
+
+@contextlib.contextmanager
+def _asked(files: Collection[str], search: _Search) -> Iterator[BinaryIO]:
+    """Have a process of its own search; what it says can be read from what this gives."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as answer:
+        with os.fdopen(writing, "wb") as pipe:
+            if not (child := os.fork()):
+                with contextlib.suppress(BaseException):
+                    pipe.write(_written(search(files, _mapped)))
+                    pipe.flush()
+                os._exit(0)
+        try:
+            yield answer
+        finally:
+            answer.close()  # the child must not wait to write
+            with contextlib.suppress(ChildProcessError):  # where SIGCHLD was ignored before us
+                os.waitpid(child, 0)
 
 
 def _size(file: str) -> int:
@@ -161,20 +196,25 @@ def _written(found: Narrowed | None) -> bytes:
 def _read(said: bytes) -> Narrowed | None:
     try:
         texts, hits, entries = json.loads(said)
-    except (ValueError, TypeError):  # it doubts, or was killed: by a file cut short under it
+    except (ValueError, TypeError):  # it doubts, or was killed
         return None
     return Narrowed(frozenset(text.encode("latin-1") for text in texts), hits, entries)
 
 
 @contextlib.contextmanager
-def _opened(file: str) -> Iterator[_File]:
+def _whole(file: str) -> Iterator[_File]:
+    yield _File(Path(file).read_bytes())
+
+
+@contextlib.contextmanager
+def _mapped(file: str) -> Iterator[_File]:
     descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        bytes_ = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+        content = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
     finally:
         os.close(descriptor)
-    with bytes_:
-        yield _File(bytes_)
+    with content:
+        yield _File(content)
 
 
 _Value = tuple[int, int, int, int, int, int]
@@ -185,15 +225,17 @@ A bare tuple, for there are as many as lines.
 
 
 class _File:
-    def __init__(self, content: mmap.mmap) -> None:
+    def __init__(self, content: bytes | mmap.mmap) -> None:
         self._bytes = content
-        signature, _, incompatible, *numbers = _HEADER.unpack_from(content)
-        if signature != _SIGNATURE or incompatible & ~_KNOWN:
-            raise DoubtError
+        signature, _, incompatible, file_id, *numbers = _HEADER.unpack_from(content)
         self._compact = bool(incompatible & _COMPACT)
         self._payload = 72 if self._compact else 64
-        *_, table, size, _, _, self._entries, _, _, self._array = numbers
-        self._fields = dict(self._read_fields(table, size))
+        self._hash = partial(siphash24, key=file_id) if incompatible & _KEYED else jenkins64
+        _, _, *tables, _, _, self._entries, _, _, self._array = numbers
+        self._data_table, self._field_table = tables[:2], tables[2:]
+        self._most = len(content) // _ENTRY_ITEMS  # entries that a file can have
+        if signature != _SIGNATURE or incompatible & ~_KNOWN:
+            raise DoubtError
 
     def search(self, matches: Matches, prefilter: Prefilter) -> tuple[dict[bytes, int], int]:
         """Give the texts that may matter, each with its number of entries, and that of all.
@@ -203,9 +245,11 @@ class _File:
         let_through = self._let_through(matches)
         if not self._are_entries(let_through):
             raise DoubtError
-        values = self._all_texts(len(let_through))
+        values = self._all_texts(len(let_through)) if let_through else []
         if values is None:
             values = self._texts_of(let_through)
+        if sum(value[-1] for value in values) > self._most:
+            raise DoubtError
         found = {}
         for value in self._likely(values, prefilter):
             hits = _in_both(self._entries_of(value), let_through)
@@ -213,31 +257,35 @@ class _File:
                 found[text] = hits
         return found, len(let_through)
 
-    # --- fields and their values
+    # --- values by their hash, as libsystemd finds them, and all of MESSAGE
 
-    def _read_fields(self, table: int, size: int) -> Iterator[tuple[bytes, int]]:
-        """Give each field's name with its newest value's place."""
-        for head, _ in struct.iter_unpack("<QQ", self._bytes[table : table + size]):
-            at = head
-            while at:
-                kind, _, length, following, newest = _FIELD_OBJECT.unpack_from(self._bytes, at)
-                if kind != _FIELD or (following and following <= at):
-                    raise DoubtError
-                name = self._bytes[at + _FIELD_PAYLOAD : at + length]
-                self._check_name(name, newest)
-                yield name, newest
-                at = following
+    def _hashed(self, table: list[int], wanted: bytes, kind: int) -> Iterator[int]:
+        """Give the places of the objects that have the hash of `wanted`."""
+        begin, size = table
+        hash_ = self._hash(wanted)
+        at, _ = _BUCKET.unpack_from(self._bytes, begin + hash_ % (size // 16) * 16)
+        for _ in range(_DEEPEST):
+            if not at:
+                return
+            found, _, _, its, following = _HASHED.unpack_from(self._bytes, at)
+            if found != kind or (following and following <= at):
+                raise DoubtError
+            if its == hash_:
+                yield at
+            at = following
+        raise DoubtError
 
-    def _check_name(self, name: bytes, newest: int) -> None:
-        """Doubt a field whose newest value is not of its name: the true one would look absent."""
-        begin = newest + self._payload
-        packed = self._bytes[newest + 1]
-        if not newest or not (packed or self._bytes[begin : begin + len(name) + 1] == name + b"="):
-            raise DoubtError
+    def _newest_text(self) -> int:
+        for at in self._hashed(self._field_table, b"MESSAGE", _FIELD):
+            _, _, size = _OBJECT.unpack_from(self._bytes, at)
+            if self._bytes[at + _FIELD_PAYLOAD : at + size] == b"MESSAGE":
+                (newest,) = _NEWEST.unpack_from(self._bytes, at)
+                return int(newest)
+        return 0
 
-    def _chain(self, field: bytes) -> Iterator[_Value]:
-        """Give each value of a field, the newest first."""
-        at, unpack, least = self._fields.get(field, 0), _DATA_OBJECT.unpack_from, self._payload
+    def _chain(self, at: int) -> Iterator[_Value]:
+        """Give the value at `at` and all older ones of its field, the newest first."""
+        unpack, least = _DATA_OBJECT.unpack_from, self._payload
         while at:
             kind, flags, size, following, first, array, count = unpack(self._bytes, at)
             # Each new value is put before the others, so the chain leads back in the file.
@@ -253,12 +301,17 @@ class _File:
 
         Or if some entry has no text, or two, or is only half written: then their number is off.
         """
-        found = list(islice(self._chain(b"MESSAGE"), most + _BLOCK))
+        newest = self._newest_text()
+        if newest and not any(self._are_texts([newest])):
+            raise DoubtError
+        found = list(islice(self._chain(newest), most + _BLOCK))
         return found if sum(value[-1] for value in found) == self._entries else None
 
     def _texts_of(self, places: list[int]) -> list[_Value]:
         """Give the texts of some entries, each of which must have one."""
         sizes = [size for _, _, size in map(_OBJECT.unpack_from, repeat(self._bytes), places)]
+        if len(set(sizes)) > _SIZES or max(sizes, default=0) > _LARGEST:
+            raise DoubtError
         texts: set[int] = set()
         for size in set(sizes):
             these = list(compress(places, map(size.__eq__, sizes)))
@@ -279,7 +332,7 @@ class _File:
         content, begin, end = self._bytes, self._payload, self._payload + len(_MESSAGE)
         for at in places:
             if content[at + begin : at + end] == _MESSAGE or (
-                content[at + 1] and self._unpacked(self._value(at)).startswith(_MESSAGE)
+                content[at + 1] and self._unpacked(self._value(at), len(_MESSAGE)) == _MESSAGE
             ):
                 yield at
 
@@ -303,14 +356,18 @@ class _File:
             yield from (value for value in block if value[1])
 
     def _text(self, value: _Value) -> bytes:
-        at, flags, size, *_ = value
-        data = self._unpacked(value) if flags else self._bytes[at + self._payload : at + size]
+        data, flags = self._payload_of(value, FIELD_BYTES), value[1]
         # Longer ones libsystemd cuts, and would not find again by the part.
         if not data.startswith(_MESSAGE) or (flags and len(data) >= FIELD_BYTES):
             raise DoubtError
         return data[len(_MESSAGE) :]
 
-    def _unpacked(self, value: _Value) -> bytes:
+    def _payload_of(self, value: _Value, most: int) -> bytes:
+        """Give a value with its name, if it is packed no more than its first `most` bytes."""
+        at, flags, size, *_ = value
+        return self._unpacked(value, most) if flags else self._bytes[at + self._payload : at + size]
+
+    def _unpacked(self, value: _Value, most: int) -> bytes:
         at, flags, size, *_ = value
         if flags != _ZSTD:  # xz, lz4: of old journals; a kernel line is hardly ever that long
             raise DoubtError
@@ -319,7 +376,7 @@ class _File:
         data = self._bytes[at + self._payload : at + size]
         try:
             with zstandard.ZstdDecompressor().stream_reader(data) as reader:
-                return reader.read(FIELD_BYTES)
+                return reader.read(most)
         except zstandard.ZstdError as error:
             raise DoubtError from error
 
@@ -341,9 +398,9 @@ class _File:
         return sorted(set(lists[0]).intersection(*lists[1:]))
 
     def _having(self, match: bytes) -> list[int]:
-        for value in self._chain(match.partition(b"=")[0]):
-            at, flags, size, *_ = value
-            if not flags and self._bytes[at + self._payload : at + size] == match:
+        for at in self._hashed(self._data_table, match, _DATA):
+            value = self._value(at)
+            if self._payload_of(value, len(match) + 1) == match:
                 return self._entries_of(value)
         return []
 
@@ -352,13 +409,16 @@ class _File:
 
     def _listed(self, first: int, array: int, count: int) -> list[int]:
         """Read a list of entries, which must be in order and as long as it says."""
+        if count > self._most:
+            raise DoubtError
         found = [first] if first else []
         width: int = 4 if self._compact else 8
         while array and len(found) < count:
             kind, _, size, following = _ARRAY_OBJECT.unpack_from(self._bytes, array)
-            if kind != _ARRAY or (following and following <= array):
-                raise DoubtError
             most = min((size - _ARRAY_PAYLOAD) // width, count - len(found))
+            # None is empty, or going through them might take for ever.
+            if kind != _ARRAY or most < 1 or (following and following <= array):
+                raise DoubtError
             begin = array + _ARRAY_PAYLOAD
             listed = memoryview(self._bytes[begin : begin + most * width])
             found += listed.cast("I") if self._compact else listed.cast("Q")

@@ -6,6 +6,8 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from typing import Final, Literal
 
 from watcher.errors import SourceError
@@ -21,6 +23,8 @@ READ_BYTES: Final = 16_384
 BATCH: Final = 4096
 AT_ONCE: Final = 64
 """Records that are looked at together: nearly all are about something else."""
+_PARTS: Final = 8
+"""Into so many they are parted where one may matter."""
 
 _RING: Final = 1 << 20
 """More records than a ring holds that anybody has set up."""
@@ -45,9 +49,12 @@ class KmsgSource:
         path: str = "/dev/kmsg",
     ) -> None:
         self._path = path
-        self._prefilter = prefilter.of_kernel()
+        self.use(prefilter)
         self._fd = _open(path)
-        self._host = this_host()
+        self._next = partial(os.read, self._fd, READ_BYTES)
+        self._host = host = this_host()
+        known = {"_HOSTNAME": host.name, "_MACHINE_ID": host.machine_id, "_BOOT_ID": host.boot_id}
+        self._known = {name: value for name, value in known.items() if value}
         self._clock = KernelClock()
         self.next_seq = _resumed(after, self._host.boot_id)
         self._last_raw = b""
@@ -72,7 +79,7 @@ class KmsgSource:
         # here on is counted.
         for _ in range(_RING):
             try:
-                raw = os.read(self._fd, READ_BYTES)
+                raw = self._next()
             except BlockingIOError:
                 break
             except OSError as error:
@@ -87,6 +94,7 @@ class KmsgSource:
     def use(self, prefilter: Prefilter) -> None:
         """Look for what other rules want."""
         self._prefilter = prefilter.of_kernel()
+        self._deeper = self._prefilter.looks_deeper
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when there is more."""
@@ -97,64 +105,73 @@ class KmsgSource:
         os.close(self._fd)
 
     def read(self) -> Iterator[list[Record | Gap]]:
-        """Give all that is there now, in batches; never waits."""
+        """Give all that is there now, in batches; never waits. An error comes after the rest."""
         more = True
         while more:
             self._clock.look()
             batch: list[Record | Gap] = []
-            more = self._fill(batch)
+            failure = None
+            try:
+                more = self._fill(batch)
+            except SourceError as error:
+                failure = error
             yield batch
+            if failure:
+                raise failure
 
     def _fill(self, batch: list[Record | Gap]) -> bool:
         for _ in range(BATCH // AT_ONCE):
             raws: list[bytes] = []
-            more = self._some(raws)
-            self._pass(raws, batch)
+            try:
+                more = self._some(raws)
+            finally:  # what was read will not be read again
+                self._pass(raws, batch)
             if not more:
                 return False
         return True
 
     def _some(self, raws: list[bytes]) -> bool:
         """Read some records; tell whether there may be more."""
-        fd, read, take = self._fd, os.read, raws.append
-        for _ in range(AT_ONCE):
-            try:
-                raw = read(fd, READ_BYTES)
-            except BlockingIOError:
-                return False
-            except OSError as error:
-                self._lost(error)
-                continue
-            if not raw:
-                return False
-            take(raw)
-        return True
+        try:
+            # A loop in C; what came before an error is in the list.
+            raws.extend(islice(iter(self._next, b""), AT_ONCE))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._lost(error)
+            return True
+        return len(raws) == AT_ONCE
 
     def _pass(self, raws: list[bytes], batch: list[Record | Gap]) -> None:
-        """Look at them together, and at each alone only where one is missing or may matter."""
-        self.lines_read += len(raws)
-        if not raws:
+        """Look at them together, and at fewer where one is missing or may matter, down to one."""
+        if len(raws) <= 1:
+            for raw in raws:
+                self._pass_one(raw, batch)
             return
         first, last = _sequence(raws[0]), _sequence(raws[-1])
         whole = first == self.next_seq and last - first == len(raws) - 1
         # No literal holds a line feed, so none is found across two records.
-        dull = not self._prefilter.looks_deeper and not self._prefilter.may(
-            b"\n".join(raws).lower()
-        )
-        if whole and dull:
-            self.next_seq, self._last_raw = last + 1, raws[-1]
+        if whole and not self._deeper and not self._prefilter.may(b"\n".join(raws).lower()):
+            self._passed(raws[-1], last, len(raws))
             return
-        for raw in raws:
-            self._pass_one(raw, batch)
+        part = max(1, len(raws) // _PARTS)
+        for begin in range(0, len(raws), part):
+            self._pass(raws[begin : begin + part], batch)
 
     def _pass_one(self, raw: bytes, batch: list[Record | Gap]) -> None:
         seq = _sequence(raw)
         if seq < max(0, self.next_seq):
             return  # no record, or read before the restart: the device cannot be sought by number
-        deeper = self._prefilter.looks_deeper
-        if seq != self.next_seq or self._prefilter.may(raw.lower()) or deeper:
-            batch += self._taken(raw, seq)
+        if seq != self.next_seq or self._deeper or self._prefilter.may(raw.lower()):
+            parsed = parse_record(raw)
+            if parsed is None:
+                return  # counted as missing, when the next one comes: no kernel writes this
+            batch += self._taken(raw, parsed)
+        self._passed(raw, seq, 1)
+
+    def _passed(self, raw: bytes, seq: int, count: int) -> None:
         self.next_seq, self._last_raw = seq + 1, raw
+        self.lines_read += count
 
     def _lost(self, error: OSError) -> None:
         # EPIPE: our next record was overwritten, EINVAL: it was longer than our buffer. Both
@@ -162,12 +179,9 @@ class KmsgSource:
         if error.errno not in (errno.EPIPE, errno.EINVAL):
             raise SourceError(f"{self._path} cannot be read: {error.strerror}") from error
 
-    def _taken(self, raw: bytes, seq: int) -> Iterator[Record | Gap]:
-        parsed = parse_record(raw)
-        if parsed is None:
-            return
-        if seq > self.next_seq:
-            gap = self._gap(self.next_seq, seq, self._time_of(parsed))
+    def _taken(self, raw: bytes, parsed: KmsgRecord) -> Iterator[Record | Gap]:
+        if parsed.seq > self.next_seq:
+            gap = self._gap(self.next_seq, parsed.seq, self._time_of(parsed))
             told_by_journal = self._covered and not self._last_raw
             if self._is_wanted(gap.to_us) and not told_by_journal:
                 yield gap
@@ -204,20 +218,13 @@ class KmsgSource:
 
     def _record(self, parsed: KmsgRecord) -> Record:
         time_us, error_us = self._clock.time_of(parsed.usec)
-        host = self._host
-        known = {
-            "_HOSTNAME": host.name,
-            "_MACHINE_ID": host.machine_id,
-            "_BOOT_ID": host.boot_id,
-            "__REALTIME_TIMESTAMP": str(time_us),
-        }
-        fields = parsed.fields() | {k: v for k, v in known.items() if v}
+        fields = {**parsed.fields(), **self._known, "__REALTIME_TIMESTAMP": str(time_us)}
         return Record(
             text=whole_line(fields),
             place=Place("kmsg", seq=parsed.seq),
             trust=trust_of(fields),
             fields=fields,
-            host=host,
+            host=self._host,
             observed_us=now_us(),
             time_us=time_us,
             time_error_us=error_us,
