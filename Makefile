@@ -52,10 +52,14 @@ hour: $(READY)-hour
 fuzz: $(READY)-fuzz
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+# A process for each core; a machine's tests by one of them, in order (tests/conftest.py).
+SHARED := -n auto --maxprocesses=4
+
 # Real kernels, really locked (docs/lab.md). FULL=1 boots all of them and rewrites that page,
 # REFRESH=1 boots what tests/corpus/lab-* is made of and rewrites it; neither if a test has failed.
 lab: $(READY)-lab
-	FULL=$(FULL) REFRESH=$(REFRESH) $(BIN)/python -m pytest tests/lab $(ARGS)
+	FULL=$(FULL) REFRESH=$(REFRESH) $(BIN)/python -m pytest $(if $(FULL)$(REFRESH),,$(SHARED)) \
+		tests/lab $(ARGS)
 
 # What the service costs in ten minutes at rest (docs/idle.md, which this writes).
 idle: $(READY)-lab
@@ -83,7 +87,7 @@ deb: $(READY)-deb
 
 # The packages as people get them: built, looked at, installed, used, purged.
 package: $(READY)-package
-	$(BIN)/python -m pytest tests/package $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) tests/package $(ARGS)
 
 # The desktop agent under Xvfb, on dunst and xfce4-notifyd. KEEP_SHOTS=1 renews docs/desktop-*.png.
 screen: $(READY)-screen

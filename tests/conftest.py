@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -20,6 +21,36 @@ settings.load_profile("house")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the bursts last: they wash out of the ring what other tests look for in it."""
     items.sort(key=lambda item: item.path.name == "test_burst.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes share the tests, each has all those of a machine, in their order.
+
+    Not --dist loadgroup: what it does to a test's id pytest 9.2 does not see.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByMachine(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return machine_of(nodeid)
+
+    return ByMachine(config, log)
+
+
+def machine_of(nodeid: str) -> str:
+    """Give what tests share that share a machine: their file, or there the first parameter."""
+    file, _, test = nodeid.partition("::")
+    if not file.endswith(("lab/test_why.py", "package/test_deb.py")):
+        return file
+    return f"{file} {re.split(r'[][-]', test)[1]}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what tests have measured (record_property), whichever process they ran in."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import contextlib
 import json
 import shlex
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -23,7 +23,8 @@ FILES: Final = "/run/lab"
 
 _BOOT_S: Final = 60.0  # 20 s, emulated, on a machine that does nothing else
 _OFF_S: Final = 60.0
-_LIFE_S: Final = 600.0
+_LIFE_S: Final = 900.0
+_WAIT_S: Final = 60.0  # some seconds at most, where nobody else has the processors
 _SPARE_S: Final = 20.0  # for what the guest itself stops in time to be told
 
 
@@ -38,7 +39,8 @@ class Answer(NamedTuple):
 class FullGuest:
     """A guest that is up, as a context manager: booted on entry, gone with its disk's copy on exit.
 
-    `files` (name to file) are in the guest's FILES. `work` is an existing folder for this guest
+    `files` (name to file) are in the guest's FILES; `drives` are its
+    /dev/vdc and on, the very files. `work` is an existing folder for this guest
     alone; no boot lasts longer than `life_s` seconds. Every method raises GuestFailed where the
     guest is too slow or dies.
     """
@@ -51,6 +53,7 @@ class FullGuest:
         secure_boot: bool = False,
         append: str = "",
         files: Mapping[str, Path] | None = None,
+        drives: Sequence[Path] = (),
         life_s: float = _LIFE_S,
     ) -> None:
         self._vmlinuz = signed(kernel) if secure_boot else kernel.vmlinuz
@@ -58,7 +61,7 @@ class FullGuest:
         self._secure_boot = secure_boot
         self._append, self._life_s = append, life_s
         self._work = work
-        self._drives = [work / "disk", _handed(files or {}, work / "files.tar")]
+        self._drives = [work / "disk", _handed(files or {}, work / "files.tar"), *drives]
         self._running = contextlib.ExitStack()  # holds the boot that is up, if one is
 
     def __enter__(self) -> Self:
@@ -79,20 +82,20 @@ class FullGuest:
         """All console lines of this boot so far."""
         return self._guest.console
 
-    def run(self, command: str, timeout_s: float = 30) -> Answer:
+    def run(self, command: str, timeout_s: float = _WAIT_S) -> Answer:
         """Run a shell command as root and wait until it and all it started in its group end."""
         with contextlib.suppress(BrokenPipeError):  # a guest that is off gives no answer either
             self._guest.send(json.dumps({"command": command, "timeout_s": timeout_s}))
         return self._answer(timeout_s + _SPARE_S)
 
-    def sure(self, command: str, timeout_s: float = 30) -> str:
+    def sure(self, command: str, timeout_s: float = _WAIT_S) -> str:
         """Give what a command prints. Raises GuestFailed with what it said if it failed."""
         answer = self.run(command, timeout_s)
         if answer.status:
             raise GuestFailed(f"{command}: {answer}")
         return answer.stdout
 
-    def wait_until(self, command: str, timeout_s: float = 30, every_s: float = 0.05) -> str:
+    def wait_until(self, command: str, timeout_s: float = _WAIT_S, every_s: float = 0.05) -> str:
         """Run a command again and again until it succeeds; give what it then prints.
 
         The guest has one CPU: what asks systemd or the journal is not to ask all the time.
@@ -100,7 +103,7 @@ class FullGuest:
         loop = f"until {command}; do sleep {every_s}; done"
         return self.sure(f"timeout {timeout_s} sh -c {shlex.quote(loop)}", timeout_s + 5)
 
-    def wait_for_line(self, file: str, pattern: str, timeout_s: float = 30) -> str:
+    def wait_for_line(self, file: str, pattern: str, timeout_s: float = _WAIT_S) -> str:
         """Wait until a line of `file` matches (grep -E); give the first that does."""
         found = f"grep -m1 -E -e {shlex.quote(pattern)} {shlex.quote(file)} 2>/dev/null"
         return self.wait_until(found, timeout_s)

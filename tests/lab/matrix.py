@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +24,8 @@ from tests.lab.small import (
 )
 from watcher.event import Event
 
-AT_A_TIME: Final = 2
-"""Guests that run at once: emulation takes a whole core each."""
+AT_A_TIME: Final = 1 if os.environ.get("PYTEST_XDIST_WORKER") else 2
+"""Guests that run at once: emulation takes a whole core each, and so does each test process."""
 
 SECURE_BOOT_KERNELS: Final = ("bookworm-6.1", "bookworm-6.12")
 

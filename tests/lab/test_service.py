@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,7 +98,7 @@ def refuse(guest: FullGuest, name: str) -> None:
     assert "Operation not permitted" in answer.stderr
 
 
-def wait_for(guest: FullGuest, name: str, file: str = LOG, timeout_s: float = 30) -> None:
+def wait_for(guest: FullGuest, name: str, file: str = LOG, timeout_s: float = 60) -> None:
     """Wait until a refusal of that program is in a file."""
     guest.wait_for_line(file, f'"comm":"{name}"', timeout_s)
 
@@ -153,19 +153,23 @@ def test_it_is_installed_and_enabled(guest: FullGuest) -> None:
     said(guest, "reading kmsg and journal")
 
 
-def test_systemd_finds_nothing_to_say(guest: FullGuest) -> None:
-    """verify is silent, and the running service is exposed to at most 1.2 of 10."""
+def test_systemd_finds_nothing_to_say(
+    guest: FullGuest, record_property: Callable[[str, object], None]
+) -> None:
+    """verify is silent, and the running service is exposed to at most 1.2 of 10.
+
+    With a network 1.8: of that 0.9 is for having one, with addresses that we cannot know.
+    """
     checked = guest.run(f"systemd-analyze verify {UNIT}", 60)
     assert (checked.status, checked.stdout, checked.stderr) == (0, "", "")
-    for network, most in ((True, 1.2), (False, 1.2)):
+    for network, most in ((True, 1.8), (False, 1.2)):
         if not network:
             guest.sure(f"mv /etc/systemd/system/{UNIT}.d /run/aside; systemctl daemon-reload")
         exposure = guest.sure(f"systemd-analyze security {UNIT} | tail -2", 60)
         found = re.search(r"exposure level for \S+ (\d+\.\d)", exposure)
         assert found, exposure
-        print("exposure", "with" if network else "without", "network:", found[1])
-        if not network:
-            assert float(found[1]) <= most
+        record_property(f"exposure {'with' if network else 'without'} a network", found[1])
+        assert float(found[1]) <= most
     guest.sure(f"mv /run/aside /etc/systemd/system/{UNIT}.d; systemctl daemon-reload")
 
 

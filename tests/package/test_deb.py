@@ -28,6 +28,7 @@ SYSTEM = (
 )
 DENIAL = "Lockdown: dd: /dev/mem,kmem,port is restricted; see man kernel_lockdown.7"
 PRIVATE = "/usr/lib/lockdown-watcher"
+DROP_INS = "/etc/systemd/system/lockdown-watcher.service.d"
 # dpkg's, apt's and other packages' own, which change whatever package is installed.
 NOT_OURS = (
     "/var/lib/dpkg", "/var/log/dpkg.log", "/var/log/apt", "/var/log/alternatives.log",
@@ -197,13 +198,17 @@ def test_installed_again(machine: Machine) -> None:
 
 
 def test_removed(machine: Machine) -> None:
-    """What was removed keeps configuration and records alone; what was purged leaves nothing."""
+    """What was removed keeps configuration and records; purged, it leaves what is the admin's."""
     for place in ("lib", "cache", "log"):
         kept = machine.root / "var" / place / "private/lockdown-watcher"
         kept.mkdir(parents=True)
         (kept / "events.sqlite3").touch()
         kept.parent.with_name("lockdown-watcher").symlink_to("private/lockdown-watcher")
-    (machine.root / "etc/lockdown-watcher/rules").mkdir()
+    theirs = machine.root / "etc/lockdown-watcher/rules/theirs.yml"
+    theirs.parent.mkdir()
+    theirs.touch()
+    machine.run("lockdown-watcher units network")
+    (machine.root / f"{DROP_INS}/override.conf".lstrip("/")).touch()
 
     machine.run("apt-get -qq -y remove lockdown-watcher")
     left = machine.files() - machine.before
@@ -213,7 +218,9 @@ def test_removed(machine: Machine) -> None:
         machine.run("command -v lockdown-watcher")
 
     machine.run("apt-get -qq -y purge lockdown-watcher")
-    assert machine.files() - machine.before == set()
+    etc = "/etc/lockdown-watcher"
+    admins = {f"{etc}/rules/theirs.yml", f"{DROP_INS}/override.conf"}
+    assert machine.files() - machine.before == {*admins, etc, f"{etc}/rules", DROP_INS}
     assert "lockdown" not in machine.run("journalctl --list-catalog").lower()
 
 
