@@ -39,10 +39,9 @@ class Answer(NamedTuple):
 class FullGuest:
     """A guest that is up, as a context manager: booted on entry, gone with its disk's copy on exit.
 
-    `files` (name to file) are in the guest's FILES; `drives` are its
-    /dev/vdc and on, the very files. `work` is an existing folder for this guest
-    alone; no boot lasts longer than `life_s` seconds. Every method raises GuestFailed where the
-    guest is too slow or dies.
+    `files` (name to file) are in the guest's FILES; `drives` are its /dev/vdc and on, the very
+    files. `work` is an existing folder for this guest alone; no boot lasts longer than `life_s`
+    seconds. Every method raises GuestFailed where the guest is too slow or dies.
     """
 
     def __init__(  # noqa: PLR0913 -- a machine has that many parts

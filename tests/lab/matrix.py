@@ -234,7 +234,7 @@ def kernels(names: Iterable[str]) -> tuple[list[Kernel], dict[str, str]]:
 
 
 class Matrix:
-    """Kernels booted in modes, all (name, mode) of `pairs`, two at a time, as a context manager.
+    """Kernels booted in modes, all (name, mode) of `pairs`, AT_A_TIME, as a context manager.
 
     All of it starts on entry; on exit what has not begun is left undone. `absent` are the kernels
     that a moving suite lacks now, with the reason. Raises LabError on entry.

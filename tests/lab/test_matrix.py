@@ -45,7 +45,7 @@ def boots() -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def matrix() -> Iterator[Matrix]:
-    """All boots of this run, under way two at a time; what has not begun at the end is not."""
+    """All boots of this run, under way AT_A_TIME; what has not begun at the end is not."""
     need_lab()
     with Matrix(pairs()) as running:
         yield running

@@ -61,7 +61,7 @@ SCENARIOS: Final = {
 
 @pytest.fixture(scope="module")
 def boots() -> Iterator[dict[str, Future[list[Answer]]]]:
-    """All scenarios, under way two at a time."""
+    """All scenarios, under way AT_A_TIME."""
     need_lab()
     debian = kernel("bookworm-6.1")
     with ThreadPoolExecutor(AT_A_TIME) as pool:
