@@ -115,7 +115,7 @@ def test_what_runs_is_this_tree_installed(guest: FullGuest) -> None:
         "/opt/lockdown-watcher/bin/python -c 'import watcher; print(watcher.__file__)'"
     )
     assert where.startswith("/opt/lockdown-watcher/lib/python3")
-    assert guest.sure(f"ls {Path(where).parent}/__pycache__/cli.*.pyc")
+    assert guest.sure(f"ls {Path(where).parent}/__pycache__/config.*.pyc")
     rules = guest.sure("lockdown-watcher rules list -o json").splitlines()
     names = {Path(json.loads(rule)["file"]).name for rule in rules}
     assert names == {file.name for file in TREE.glob("rules/**/*.yml")}

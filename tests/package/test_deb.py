@@ -191,7 +191,7 @@ def test_installed_again(machine: Machine) -> None:
     config.write_text(config.read_text() + "\n# mine\n")
     machine.run("apt-get -qq -y --reinstall install /mnt/new.deb")
     assert config.read_text().endswith("# mine\n")
-    assert list((machine.root / PRIVATE.lstrip("/") / "watcher/__pycache__").glob("cli.*.pyc"))
+    assert list((machine.root / PRIVATE.lstrip("/") / "watcher/__pycache__").glob("config.*.pyc"))
     assert machine.run("dpkg --verify lockdown-watcher").split()[1:] == [
         "c", "/etc/lockdown-watcher/config.toml"
     ]  # fmt: skip
