@@ -24,6 +24,7 @@ from watcher.rules.windows import CorrelationData, microseconds
 MOST: Final = 10_000
 """The largest count a condition may ask for: so many matches a group may have to remember."""
 MOST_RULES: Final = 64
+_SHOWN: Final = 200
 LONGEST_S: Final = 10 * 366 * 86_400
 
 _TYPES: Final = ("event_count", "value_count", "temporal", "temporal_ordered", "value_sum")
@@ -117,7 +118,9 @@ def correlation(
     file: str, doc: SigmaCorrelationRule, key: CorrelationKey, refer: References
 ) -> CorrelationData:
     """Give the correlation as data. Raises UnsupportedError with what cannot be meant."""
-    _known_keys(doc.custom_attributes.get("correlation", {}))
+    given = doc.custom_attributes.get("correlation", {})
+    _known_keys(given)
+    _named_fields(given)
     kind = doc.type.name.lower()
     if kind not in _TYPES:
         raise UnsupportedError(f"the correlation type {kind!r} is not supported: {_WHY_NOT}")
@@ -148,6 +151,19 @@ def _known_keys(given: Mapping[str, object]) -> None:
             near = difflib.get_close_matches(str(key), _KEYS, n=1)
             hint = f", did you mean {near[0]}?" if near else ""
             raise UnsupportedError(f"correlation: unknown key {key!r}{hint}")
+
+
+def _named_fields(given: Mapping[str, Any]) -> None:
+    """Refuse names of fields that pySigma would make of something else."""
+    condition = given.get("condition")
+    condition = condition if isinstance(condition, dict) else {}
+    if "percentile" in condition:
+        raise UnsupportedError("'percentile' in 'condition' is for a value_percentile")
+    aliases = (mapping.values() for mapping in (given.get("aliases") or {}).values())
+    for named in (given.get("group-by"), condition.get("field"), *map(list, aliases)):
+        for each in named if isinstance(named, list) else [named]:
+            if not isinstance(each, str) and named is not None:
+                raise UnsupportedError(f"the name of a field is text, not {each!r}"[:_SHOWN])
 
 
 def _rules(file: str, doc: SigmaCorrelationRule, refer: References) -> list[str]:
