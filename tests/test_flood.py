@@ -7,7 +7,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.replay import HIT, PACK, kernel_record
+from tests.replay import HIT, PACK, Replay, kernel_record
+from watcher.daemon.feed import Feed
 from watcher.daemon.flood import MINUTE_US, MOST, Flood
 from watcher.detect import Detector
 from watcher.event import Event, Lockdown, MatchedRule
@@ -89,6 +90,18 @@ def test_another_limit_after_a_restart_counts_right() -> None:
     before = passed(first, denials(list(range(60))))
     after = told(Flood(6000, first.state()), denials(list(range(60, 100))))
     assert sum(each.lockdown.suppressed or 1 for each in [*before, *after]) == 100
+
+
+def test_the_files_of_a_folder_add_up() -> None:
+    """A flood makes journald begin new files: each has lines of its own, in the same minute."""
+    items = [kernel_record(HIT.format(at), at, at) for at in range(100)]
+    out: list[Event] = []
+    for name, part in (("folder 1", items[:60]), ("folder 2", items[60:])):
+        feed = Feed(Replay(part, 10), PACK, 10, None, name=name)
+        out += [*(each for batch in feed.batches() for each in batch), *feed.flush()]
+        feed.close()
+    assert len({each.id for each in out}) == len(out) == 22
+    assert sum(each.lockdown.suppressed or 1 for each in out) == 100
 
 
 def test_a_flood_of_one_rule_hides_no_other() -> None:

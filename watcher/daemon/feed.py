@@ -71,7 +71,7 @@ class Feed:
         self._complete = complete
         self._saved = 0, bool(known.get("complete"))
         self._detector = Detector(pack, known.get("ordinals"), correlator)
-        self._flood = Flood(per_minute, known.get("flood"))
+        self._flood = Flood(per_minute, known.get("flood"), name or "")
         self._state = state
         self._gap_s = self._folded_s = time.monotonic()
         self._folded = 0

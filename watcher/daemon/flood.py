@@ -40,10 +40,14 @@ class _Minute:
 
 
 class Flood:
-    """Lets `per_minute` events of a kind and reason pass and counts the rest; 0: lets all pass."""
+    """Lets `per_minute` events of a kind and reason pass and counts the rest; 0: lets all pass.
 
-    def __init__(self, per_minute: int, state: State | None = None) -> None:
-        self._limit = per_minute
+    `file` is which of several the events are read from that have each line once: then one minute's
+    folds add up. /dev/kmsg and the journal have the same lines, and so make the same fold.
+    """
+
+    def __init__(self, per_minute: int, state: State | None = None, file: str = "") -> None:
+        self._limit, self._file = per_minute, file
         self._minutes: dict[_Key, _Minute] = {}
         self.folded = 0
         """Events folded so far, told or not; a caller sees by it whether a flood goes on."""
@@ -98,7 +102,8 @@ class Flood:
     def _told(self, key: _Key) -> Iterator[Event]:
         minute = self._minutes.get(key)
         if minute and minute.last:
-            yield _fold(minute.last, key, minute)
+            name = (*key, str(minute.number), str(minute.told), self._file)
+            yield _fold(minute.last, name, minute.folded)
             minute.told, minute.folded, minute.last = minute.told + minute.folded, 0, None
 
 
@@ -129,11 +134,9 @@ def _minute_of(event: Event) -> int:
     return int("".join(filter(str.isdigit, (event.time or "0")[:16])))
 
 
-def _fold(last: Event, key: _Key, minute: _Minute) -> Event:
-    count = minute.folded
-    parts = (*key, str(minute.number), str(minute.told))
+def _fold(last: Event, name: tuple[str, ...], count: int) -> Event:
     return last._replace(
-        id=str(uuid.uuid5(NAMESPACE, "\0".join(parts))),
+        id=str(uuid.uuid5(NAMESPACE, "\0".join(name))),
         title=f"{count:,} more in the same minute: {last.title}",
         lockdown=last.lockdown._replace(suppressed=count),
         warnings=(*last.warnings, f"a flood: {count} events are folded into this one"),
