@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from tests.correlated import PLAIN, text
 from watcher import pack, rule_check
 from watcher.errors import UsageError
-from watcher.rule_check import check, check_apart
+from watcher.rule_check import MOST_BYTES, check, check_apart
 
 FAULTY = text("type: event_count, rules: [nob], timespan: 1m, condition: {gte: 3}")
 
@@ -45,6 +46,18 @@ def test_it_takes_no_more_memory_than_it_may(monkeypatch: pytest.MonkeyPatch) ->
     many = "---\n".join([PLAIN] * 40)
     with pytest.raises(UsageError, match="the rules could not be checked: MemoryError"):
         check_apart({f"{at}.yml": many for at in range(2)}, {})
+
+
+def test_who_has_less_memory_makes_do_with_it() -> None:
+    """A limit that is there already (ulimit -v) is no fault, and is not raised."""
+    code = "from watcher.rule_check import check_apart; print(check_apart({}, {}))"
+    less = ["prlimit", f"--as={MOST_BYTES - (100 << 20)}"]
+    if os.geteuid() == 0:  # who may raise limits does
+        less = ["setpriv", "--bounding-set=-sys_resource", *less]
+    done = subprocess.run(
+        [*less, sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("([], [])\n", "")
 
 
 def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
