@@ -69,6 +69,18 @@ def test_a_scan_of_a_journal_reads_no_text(tmp_path: Path) -> None:
     assert not found & (HEAVY | text | others("logs"))
 
 
+def test_a_witness_starts_the_command_first() -> None:
+    """Whatever is loaded before that is time that `why -- CMD` takes from the command."""
+    said = "import sys, watcher.__main__, watcher.witness; print(*sys.modules)"
+    own = Path(cli.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", said], cwd=own, capture_output=True, text=True, check=True
+    )
+    found = set(done.stdout.split())
+    assert "watcher.witness" in found
+    assert not found & {"typing", "re", "dataclasses", "inspect", "pathlib", "contextlib"}
+
+
 def test_explain_knows_a_reason_without_reading_lines(tmp_path: Path) -> None:
     """Its id is no line in any frame, and so is none of its wordings: see the next test."""
     found = loaded(tmp_path, "explain", "hibernation")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # typing itself would take 5 ms, which `why -- CMD` has not to give
 if TYPE_CHECKING:
     from watcher import witness
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import signal
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final, NoReturn
+
+TYPE_CHECKING = False  # typing itself would take 5 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final, NoReturn
 
 WORDS: Final = (
     b"ockdown", b"ocked down", b" module", b"ignature", b"kexec", b"kernel image", b"PEFILE",
@@ -29,6 +30,9 @@ MOST_LINES: Final = 2000
 
 _ENVIRONMENT: Final = dict(os.environ)
 """As it was when this module was loaded, the first of all: what we set ourselves is not for it."""
+
+_HEAD_BYTES: Final = 26
+"""Priority and number stand in these; the number has 64 bits."""
 
 _USER: Final = 8
 """From this priority on a process wrote the record (facility 1 and up)."""
@@ -45,7 +49,6 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """What env(1) and shells give where a command cannot be started (POSIX, 2.8.2)."""
 
 
-@dataclass
 class Seen:
     """What happened: status or signal, when (monotonic and Epoch microseconds), and the lines.
 
@@ -53,16 +56,17 @@ class Seen:
     that the ring buffer overwrote; `unseen` says why the log could not be followed, or is None.
     """
 
-    command: list[str]
-    status: int = 0
-    signal: int | None = None
-    started_us: int = 0
-    seconds: float = 0.0
-    lines: list[bytes] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
-    lost: int = 0
-    unseen: str | None = None
-    started: bool = True
+    def __init__(self, command: list[str], started_us: int = 0) -> None:
+        self.command = command
+        self.status = 0
+        self.signal: int | None = None
+        self.started_us = started_us
+        self.seconds = 0.0
+        self.lines: list[bytes] = []
+        self.names = set[str]()
+        self.lost = 0
+        self.unseen: str | None = None
+        self.started = True
 
     @property
     def succeeded(self) -> bool:
@@ -247,13 +251,14 @@ class _Log:
                     return
 
     def _take(self, raw: bytes) -> None:
-        found = re.match(rb"(\d{1,4}),(\d{1,19}),", raw)
-        if found is None:
+        priority, _, rest = raw[:_HEAD_BYTES].partition(b",")
+        number, comma, _ = rest.partition(b",")
+        if not (comma and priority.isdigit() and number.isdigit()):
             return
-        sequence = int(found[2])
+        sequence = int(number)
         if self._next >= 0 and sequence > self._next:
             self._seen.lost += sequence - self._next
         self._next = sequence + 1
-        kernels = int(found[1]) < _USER and any(word in raw for word in WORDS)
+        kernels = int(priority) < _USER and any(word in raw for word in WORDS)
         if kernels and len(self._seen.lines) < MOST_LINES:
             self._seen.lines.append(raw)
