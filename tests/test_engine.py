@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 import re
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watcher.record import Host, Place, Record
-from watcher.rules import values
+from watcher.rules import many, values
 from watcher.rules.evaluate import Fields, holds
 from watcher.rules.generate import matcher
 from watcher.rules.many import by_re2, finder
@@ -81,7 +82,7 @@ RECORDS = st.dictionaries(NAMES, TEXTS, max_size=4)
 RULE: RuleData = {
     "id": "", "title": "", "level": "low", "file": "", "status": "", "description": "", "tags": [],
     "condition": [], "kind": None, "notify": False, "extract": None, "match": [], "ignore": [],
-    "entries": ["kernel", "process"], "never": None, "writers": None, "silent": False,
+    "entries": ["audit", "kernel", "process"], "never": None, "writers": None, "silent": False,
     "correlation": None,
 }  # fmt: skip
 
@@ -120,14 +121,66 @@ def test_compiled_equals_naive(condition: list[Any], records: list[dict[str, str
 @settings(max_examples=400)
 @given(CONDITIONS, RECORDS)
 def test_what_matches_has_what_is_needed(condition: list[Any], fields: dict[str, str]) -> None:
-    """Neither prefilter nor selection loses a match, whatever letters the record is written in."""
-    pack = pack_of([condition])
+    """Neither prefilter nor selection loses a match, whatever letters the record is written in.
+
+    Nor do they without the library that is for texts alone.
+    """
     if not holds(condition, Fields(fields)):
         return
-    prefilter = pack.prefilter()
     raw = fields.get("MESSAGE", "").encode()
-    assert prefilter.wants(raw) or prefilter.fits(fields)
-    assert [rule.id for rule in pack.matching(record_of(fields), None)] == ["0"]
+    for made in (many.automaton, mock.Mock(return_value=None)):
+        with mock.patch.object(many, "automaton", made):
+            pack = pack_of([condition])
+            prefilter = pack.prefilter()
+            assert prefilter.wants(raw) or prefilter.fits(fields)
+            assert [rule.id for rule in pack.matching(record_of(fields), None)] == ["0"]
+
+
+def test_a_rule_is_found_by_its_texts_in_any_field() -> None:
+    """One for audit's records is no candidate for most of them, nor compiled until it is one."""
+    audit = ["string", "_TRANSPORT", ["audit"], False]
+    pack = pack_of([["and", [audit, ["string", "X", [0, "Chattr", 0], False]]]])
+    (rule,) = pack.rules
+    assert rule.needs.sought() == (frozenset({("X", "chattr")}), frozenset())
+    other = {"_TRANSPORT": "audit", "X": "ls"}
+    assert not pack.prefilter().fits(other)
+    assert not pack.matching(record_of(other), None)
+    assert "matches" not in vars(rule)
+    assert pack.prefilter().fits({**other, "X": "/bin/CHATTR"})
+
+
+def test_what_can_match_nothing_is_not_run() -> None:
+    """A rule about another system, whatever its words are, and one for other kinds of entries."""
+    condition = ["string", "X", ["a"], False]
+    never = compile_rule({**RULE, "condition": condition, "never": "is about windows"})
+    pack = Pack((never,))
+    assert not pack.prefilter().looks_deeper
+    assert not pack.matching(record_of({"X": "a"}), None)
+    audit = Pack(
+        (compile_rule({**RULE, "condition": condition, "entries": ["audit"]}),)
+    ).prefilter()
+    assert audit.fits({"_TRANSPORT": "audit", "X": "a"})
+    assert not audit.fits({"_TRANSPORT": "syslog", "X": "a"})
+    assert not audit.of_kernel().looks_deeper
+
+
+@pytest.mark.parametrize(
+    ("condition", "wanted"),
+    [
+        (["string", "MESSAGE", [0, "x"], False], ({("MESSAGE", "x")}, set())),
+        (["string", "UNIT", ["a.service"], False], (set(), {("UNIT", "a.service")})),
+        (["string", "_TRANSPORT", ["audit"], False], (set(), {("_TRANSPORT", "audit")})),
+        (["number", "_UID", "eq", 0], (set(), {("_UID", "0")})),
+        (["or", [["string", "X", ["a"], False], ["string", "Y", ["b"], False]]],
+         ({("X", "a"), ("Y", "b")}, set())),
+        (["or", [["string", "X", ["a"], False], ["null", "Y"]]], None),
+        (["not", ["string", "X", ["a"], False]], None),
+        (["regex", "X", "^ab+c", ""], ({("X", "a")}, set())),
+    ],
+)  # fmt: skip
+def test_what_a_rule_is_sought_by(condition: list[Any], wanted: object) -> None:
+    """By a text in MESSAGE, or a value that parts entries well, or a text in any field."""
+    assert needs(condition).sought() == wanted
 
 
 @settings(max_examples=100)

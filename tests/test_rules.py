@@ -292,7 +292,7 @@ def test_a_rule_without_a_text_is_held_against_fields() -> None:
     assert not prefilter.fits({"PRIORITY": "3", "_SYSTEMD_UNIT": "a.service"})
     asked = Mock(wraps={"_SYSTEMD_UNIT": "b.service"})
     assert not prefilter.fits(asked)
-    assert asked.mock_calls == [call.get("_SYSTEMD_UNIT")]
+    assert asked.mock_calls == [call.get("_TRANSPORT"), call.get("_SYSTEMD_UNIT")]
     assert prefilter.equal == frozenset({("_SYSTEMD_UNIT", "a.service")})
     assert not prefilter.of_kernel().looks_deeper
 

@@ -48,7 +48,7 @@ Find = Callable[[str], Iterable[int]]
 
 
 def finder(texts: Sequence[str]) -> Find:
-    """Give a function that tells which of some ASCII texts stand in another, by number."""
+    """Give a function that tells which of some texts stand in another, by number."""
     found = automaton([text.encode() for text in texts])
     if found is None:
         return plain_finder(texts)

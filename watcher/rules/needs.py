@@ -10,66 +10,106 @@ import warnings
 from collections.abc import Iterable
 from re import _constants as ops
 from re import _parser
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 Node = list[Any]
 Literals = frozenset[str]
 Equal = frozenset[tuple[str, str]]
+Held = Equal
+_Each = TypeVar("_Each")
 
 LONG: Final = 8
 """Bytes that make a literal rare in a log."""
 
+_EVERYWHERE: Final = ("_TRANSPORT", "_AUDIT_TYPE_NAME", "_AUDIT_TYPE", "_UID", "SYSLOG_FACILITY")
+
 INDEXED: Final = (
     *("_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", "UNIT", "SYSLOG_IDENTIFIER", "_COMM", "_EXE"),
-    *("MESSAGE_ID", "_TRANSPORT", "_AUDIT_TYPE_NAME", "_AUDIT_TYPE", "_UID", "SYSLOG_FACILITY"),
+    *("MESSAGE_ID", *_EVERYWHERE),
 )
 """Fields of few values, which a journal can look up; those that part entries best come first."""
+
+COMMON: Final = frozenset((*_EVERYWHERE, "PRIORITY", "_AUDIT_FIELD_ARCH", "_AUDIT_FIELD_NAMETYPE"))
+"""Fields that have the same few values nearly everywhere: they part little."""
 
 
 class Needs(NamedTuple):
     """What a record has if a condition is true of it. None: it cannot be said.
 
     `literals`: folded ASCII texts one of which MESSAGE holds. `equal`: pairs of an indexed field
-    and a value, as the rule has it, one of which the record has.
+    and a value, as the rule has it, one of which the record has. `held`, where there are no
+    literals: pairs of a field and a folded ASCII text, one of which the record has in it.
     """
 
     literals: Literals | None
     equal: Equal | None
+    held: Held | None
+
+    def sought(self) -> tuple[Held, Equal] | None:
+        """Give what parts records best, by texts or by values; None: nothing does."""
+        if self.literals is not None:
+            return frozenset(("MESSAGE", text) for text in self.literals), frozenset()
+        if self.held is None or (self.equal and _parts(self.held) <= _parts(self.equal)):
+            return None if self.equal is None else (frozenset(), self.equal)
+        return self.held, frozenset()
 
 
 def needs(condition: Node) -> Needs:
     """Find out what a condition needs."""
-    return Needs(literals(condition), equal(condition))
+    found = literals(condition)
+    return Needs(found, equal(condition), held(condition) if found is None else None)
 
 
-# --- texts in MESSAGE
+# --- texts in a field
 
 
 def literals(node: Node) -> Literals | None:
     """Give folded texts one of which MESSAGE holds if `node` is true; None: cannot tell."""
-    name, *rest = node
+    found = held(node, "MESSAGE")
+    return None if found is None else frozenset(text for _, text in found)
+
+
+def held(node: Node, only: str | None = None) -> Held | None:
+    """Give fields with a folded text, one of which is in its field if `node` is true.
+
+    None: cannot tell, or not by the field `only`.
+    """
+    name, first, *rest = node
     if name == "and":
-        known = [each for each in map(literals, rest[0]) if each is not None]
-        return max(known, key=_worth, default=None)
+        known = [each for each in (held(inner, only) for inner in first) if each is not None]
+        return max(known, key=_worth_of_held, default=None)
     if name == "or":
-        return _all_of(map(literals, rest[0]))
-    if name == "string" and rest[0] == "MESSAGE":
-        return _longest(run for part in rest[1] if isinstance(part, str) for run in _runs(part))
-    if name == "regex" and rest[0] == "MESSAGE":
-        return _of_pattern(rest[1])
-    return None
-
-
-def _worth(found: Literals) -> tuple[int, int, int]:
-    shortest = min((len(text) for text in found), default=LONG)
-    return min(shortest, LONG), -len(found), shortest
-
-
-def _all_of(sets: Iterable[Literals | None]) -> Literals | None:
-    known = list(sets)
-    if any(each is None for each in known):
+        return all_of(held(inner, only) for inner in first)
+    if only not in (None, first):
         return None
-    return frozenset(text for each in known for text in each or ())
+    found = _of_pattern(rest[0]) if name == "regex" else None
+    if name == "string":
+        found = _longest(run for part in rest[0] if isinstance(part, str) for run in _runs(part))
+    return None if found is None else frozenset((first, text) for text in found)
+
+
+def _worth_of_held(found: Held) -> tuple[bool, tuple[int, int, int]]:
+    return _parts(found), _worth(text for _, text in found)
+
+
+def _parts(found: Held) -> bool:
+    return all(field not in COMMON for field, _ in found)
+
+
+def _worth(texts: Iterable[str]) -> tuple[int, int, int]:
+    lengths = [len(text) for text in texts]
+    shortest = min(lengths, default=LONG)
+    return min(shortest, LONG), -len(lengths), shortest
+
+
+def all_of(sets: Iterable[frozenset[_Each] | None]) -> frozenset[_Each] | None:
+    """Give what is needed where any one of several may hold; None if one of them needs nothing."""
+    found: set[_Each] = set()
+    for each in sets:
+        if each is None:
+            return None
+        found |= each
+    return frozenset(found)
 
 
 def _longest(runs: Iterable[str]) -> Literals | None:
@@ -116,7 +156,7 @@ def _of_item(name: Any, what: Any) -> Literals | None:
     if name is ops.SUBPATTERN:
         return _of_sequence(what[-1])
     if name is ops.BRANCH:
-        return _all_of(map(_of_sequence, what[1]))
+        return all_of(map(_of_sequence, what[1]))
     if name in (ops.MAX_REPEAT, ops.MIN_REPEAT) and what[0] > 0:
         return _of_sequence(what[2])
     return None
@@ -132,10 +172,7 @@ def equal(node: Node) -> Equal | None:
         known = [each for each in map(equal, rest[0]) if each is not None]
         return min(known, key=_rank, default=None)
     if name == "or":
-        sets = list(map(equal, rest[0]))
-        if any(each is None for each in sets):
-            return None
-        return frozenset(pair for each in sets for pair in each or ())
+        return all_of(map(equal, rest[0]))
     return _equal_leaf(name, *rest)
 
 

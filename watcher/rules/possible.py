@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from watcher.rules.evaluate import Fields, holds
+from watcher.rules.needs import all_of
 
 Node = list[Any]
 _NAME: Final = re.compile(r"[A-Z0-9_]{1,64}")
@@ -194,12 +195,7 @@ def _of_and(sets: list[frozenset[str] | None]) -> frozenset[str] | None:
     return min((each for each in sets if each is not None), key=len, default=None)
 
 
-def _of_or(sets: list[frozenset[str] | None]) -> frozenset[str] | None:
-    known = [each for each in sets if each is not None]
-    return frozenset().union(*known) if len(known) == len(sets) else None
-
-
 _DEMANDED: Final[Mapping[str, Callable[[list[frozenset[str] | None]], frozenset[str] | None]]] = {
     "and": _of_and,
-    "or": _of_or,
+    "or": all_of,
 }

@@ -8,7 +8,8 @@ by re2 where they are many; a loop of `in` takes 1.8 us (CPython 3.11, tests/ben
 
 A rule that needs no text in MESSAGE is `bare`: it is held against the fields, which are read one by
 one as it asks for them. Only one that needs no value of an indexed field either has every entry
-looked at.
+looked at; of those rules each entry meets the few that are for its kind and whose texts it holds
+(select.py).
 """
 
 from __future__ import annotations
@@ -30,12 +31,16 @@ Search = Callable[[bytes], object]
 class Bare(NamedTuple):
     """A rule that needs no text in MESSAGE: what else it needs, and whether it matches.
 
-    `kernel`: it may match a line of the kernel.
+    `entries`: the kinds of journal entries that it may match, of ENTRIES.
     """
 
     needs: Needs
     matches: Callable[[Fields], bool]
-    kernel: bool
+    entries: frozenset[str]
+
+
+ENTRIES: Final = frozenset({"kernel", "audit", "process"})
+"""By _TRANSPORT, which is any other in an entry of a process. Each kind has fields of its own."""
 
 
 class Prefilter:
@@ -55,8 +60,7 @@ class Prefilter:
     ) -> None:
         sets = list(rules)
         self.equal = equal
-        self._bare = list(bare)
-        self._select = Selection([each.needs for each in bare])
+        self._bare = {kind: _Bares([b for b in bare if kind in b.entries]) for kind in ENTRIES}
         self.may: Search = _always
         self._sure: Search = _always
         self.literals: frozenset[bytes] | None = None
@@ -75,22 +79,37 @@ class Prefilter:
     @property
     def looks_deeper(self) -> bool:
         """Tell whether there are bare rules: then `fits` must see what `wants` does not want."""
-        return bool(self._bare)
+        return any(each.rules for each in self._bare.values())
 
     def fits(self, fields: Mapping[str, str]) -> bool:
         """Tell whether a bare rule matches a record; asks for no more fields than it must."""
         known = Fields(fields)
-        return any(self._bare[each].matches(known) for each in self._select.of(known))
+        transport = known.low["_TRANSPORT"]
+        return self._bare[transport if transport in _TRANSPORTS else "process"].fit(known)
 
     def of_kernel(self) -> Prefilter:
         """Give one for a log of the kernel's lines alone: some rules cannot match there."""
-        found = Prefilter((), bare=[each for each in self._bare if each.kernel], equal=self.equal)
+        found = Prefilter((), bare=self._bare["kernel"].rules, equal=self.equal)
         found.may, found._sure, found.literals = self.may, self._sure, self.literals
         return found
 
     def wants_line(self, raw: bytes) -> bool:
         """Tell whether a line of text, whose fields are not known yet, may match a rule."""
         return self.looks_deeper or self.wants(raw)
+
+
+_TRANSPORTS: Final = ENTRIES - {"process"}
+
+
+class _Bares:
+    """Bare rules that may match one kind of entry."""
+
+    def __init__(self, rules: list[Bare]) -> None:
+        self.rules = rules
+        self._select = Selection([each.needs for each in rules])
+
+    def fit(self, known: Fields) -> bool:
+        return any(self.rules[each].matches(known) for each in self._select.of(known))
 
 
 def _beyond_ascii(texts: set[bytes]) -> set[bytes]:

@@ -12,8 +12,8 @@ from watcher.record import Record
 from watcher.rules import regex
 from watcher.rules.evaluate import Fields
 from watcher.rules.generate import Matcher, matcher
-from watcher.rules.needs import Equal, Needs, needs
-from watcher.rules.prefilter import Bare, Prefilter
+from watcher.rules.needs import Equal, Needs, all_of, needs
+from watcher.rules.prefilter import ENTRIES, Bare, Prefilter
 from watcher.rules.select import Selection
 from watcher.rules.windows import CorrelationData
 
@@ -112,7 +112,7 @@ class Rule:
 
     def bare(self) -> Bare:
         """Give it as one that needs no text in MESSAGE."""
-        return Bare(self.needs, self.match, not self.entries or "kernel" in self.entries)
+        return Bare(self.needs, self.match, self.entries or ENTRIES)
 
     @property
     def looked_up(self) -> Equal | None:
@@ -172,20 +172,22 @@ class Pack:
         return Pack(tuple(rule for rule in self.rules if rule.id in wanted))
 
     @cached_property
+    def _running(self) -> list[Rule]:
+        return [rule for rule in self.rules if not rule.never]
+
+    @cached_property
     def _select(self) -> Selection:
-        return Selection([rule.needs for rule in self.rules])
+        return Selection([rule.needs for rule in self._running])
 
     def prefilter(self, *also: bytes) -> Prefilter:
         """Make what decides cheaply which lines are worth a look, those with `also` included."""
-        texts = [rule.needs.literals for rule in self.rules if rule.needs.literals is not None]
-        bare = [rule.bare() for rule in self.rules if rule.needs.literals is None]
-        sets = [rule.looked_up for rule in self.rules]
-        known = [each for each in sets if each is not None]
-        equal = frozenset(pair for each in known for pair in each)
-        return Prefilter(texts, *also, bare=bare, equal=equal if len(known) == len(sets) else None)
+        sets = [rule.needs.literals for rule in self._running]
+        bare = [rule.bare() for rule in self._running if rule.needs.literals is None]
+        texts = [each for each in sets if each is not None]
+        return Prefilter(texts, *also, bare=bare, equal=all_of(r.looked_up for r in self._running))
 
     def matching(self, record: Record, kind: str | None) -> list[Rule]:
         """Give the rules that match `record`, of which the catalogue says it is of `kind`."""
         fields = Fields(record.fields)
-        candidates = (self.rules[number] for number in self._select.of(fields))
+        candidates = (self._running[number] for number in self._select.of(fields))
         return [r for r in candidates if r.kind in (None, kind) and r.matches(fields)]

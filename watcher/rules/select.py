@@ -12,36 +12,39 @@ from watcher.rules.values import canonical, fold
 
 
 class Selection:
-    """Finds candidates by what each rule needs: a text in MESSAGE, or a field's value."""
+    """Finds candidates by what each rule needs: a text in a field, or a field's value."""
 
     def __init__(self, rules: Sequence[Needs]) -> None:
         self._any: list[int] = []
-        by_text: defaultdict[str, list[int]] = defaultdict(list)
-        self._by_value: defaultdict[str, defaultdict[str, list[int]]]
-        self._by_value = defaultdict(lambda: defaultdict(list))
-        for number, (literals, equal) in enumerate(rules):
-            if literals is not None:
-                for text in literals:
-                    by_text[text].append(number)
-            elif equal is not None:
-                for field, value in equal:
-                    self._by_value[field][fold(value)].append(number)
-            else:
+        by_text: _Numbers = defaultdict(lambda: defaultdict(list))
+        self._by_value: _Numbers = defaultdict(lambda: defaultdict(list))
+        for number, needs in enumerate(rules):
+            if (sought := needs.sought()) is None:
                 self._any.append(number)
-        self._texts = list(by_text)
-        self._of_text = list(by_text.values())
-        self._find = finder(self._texts)
+                continue
+            held, equal = sought
+            for field, text in held:
+                by_text[field][text].append(number)
+            for field, value in equal:
+                self._by_value[field][fold(value)].append(number)
+        self._by_text = [
+            (field, finder(list(texts)), list(texts.values())) for field, texts in by_text.items()
+        ]
 
     def of(self, fields: Fields) -> list[int]:
         """Give the numbers of the rules that may match, in order."""
         found = set(self._any)
-        message = fields.low["MESSAGE"] if self._texts else None
-        if message is not None:
-            for number in self._find(message):
-                found.update(self._of_text[number])
+        for field, find, numbers in self._by_text:
+            if text := fields.low[field]:
+                for each in find(text):
+                    found.update(numbers[each])
         for field, values in self._by_value.items():
             found.update(_with_value(fields.low[field], values))
         return sorted(found)
+
+
+_Numbers = defaultdict[str, defaultdict[str, list[int]]]
+"""Of rules, by a field and what it is to have."""
 
 
 def _with_value(text: str | None, values: Mapping[str, list[int]]) -> Iterable[int]:
