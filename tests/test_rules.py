@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 from pathlib import Path
 from unittest.mock import Mock, call
 
@@ -371,6 +373,60 @@ def test_a_damaged_cache_is_made_anew(damage: bytes, home: Path) -> None:
         damage = kept.read_bytes().replace(b'"and"', b'"or"')
     kept.write_bytes(damage)
     assert [rule.condition for rule in packs.load_pack().rules] == expected
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_a_cache_that_others_may_write_is_not_believed(mode: int, home: Path) -> None:
+    """Its key and sum are no secret: anybody may make one with rules of their own."""
+    (home / "mine.yml").write_text(HEAD + PLAIN)
+    expected = [rule.condition for rule in packs.load_pack().rules]
+    kept = packs._cache()
+    assert kept is not None
+    assert kept.stat().st_mode & 0o777 == 0o600
+    planted = json.loads(kept.read_bytes())
+    planted["rules"] = planted["rules"][:1]
+    planted["sum"] = packs._digest(planted["rules"])
+    kept.write_text(json.dumps(planted))
+    assert len(packs.load_pack().rules) == 1  # it is believed while it is this user's alone
+    kept.chmod(mode)
+    assert [rule.condition for rule in packs.load_pack().rules] == expected
+
+
+def test_the_cache_follows_no_link(home: Path, tmp_path: Path) -> None:
+    """Neither where it is read nor where it is written, though somebody may guess the names."""
+    (home / "mine.yml").write_text(HEAD + PLAIN)
+    expected = [rule.condition for rule in packs.load_pack().rules]
+    kept, precious = packs._cache(), tmp_path / "precious"
+    assert kept is not None
+    kept.rename(precious)
+    before = precious.read_bytes()
+    kept.symlink_to(precious)
+    fresh = kept.with_suffix(f".{os.getpid()}")
+    fresh.symlink_to(precious)
+    assert packs._cached(json.loads(before)["key"]) is None
+    assert [rule.condition for rule in packs.load_pack().rules] == expected
+    assert precious.read_bytes() == before
+    assert kept.is_file()
+    assert not kept.is_symlink()
+
+
+def test_rules_that_are_named_have_a_cache_too(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second --rules does not parse; what is wrong is told each time, what changes is seen."""
+    assert not list(home.iterdir())
+    file = tmp_path / "r.yml"
+    file.write_text(HEAD + PLAIN)
+    first, faults = packs.load_only([file])
+    assert faults == []
+    with monkeypatch.context() as patch:
+        patch.setattr(packs, "check", lambda *_: pytest.fail("parsed again"))
+        second, faults = packs.load_only([file])
+    assert [r.condition for r in first.rules] == [r.condition for r in second.rules]
+    file.write_text(f"{HEAD}{PLAIN}---\n{{}}\n")
+    for _ in range(2):
+        found, faults = packs.load_only([file])
+        assert (found.rules, bool(faults)) == ((), True)
 
 
 def test_the_config_names_folders_and_placeholders(home: Path, tmp_path: Path) -> None:

@@ -103,11 +103,21 @@ def _digest(what: object) -> str:
 def load_only(paths: Iterable[Path]) -> tuple[Pack, list[str]]:
     """Load the rules of these files and folders alone; give with them what is wrong with others.
 
-    What their correlations count of the rules that always run is loaded too, and silent.
+    What their correlations count of the rules that always run is loaded too, and silent. They are
+    kept in a cache of their own, if nothing is wrong with any.
     """
-    texts, rules, faults = check_only(paths)
-    found = ({**rule, "silent": rule["silent"] or rule["file"] not in texts} for rule in rules)
-    return Pack(tuple(map(compile_rule, found))), faults  # type: ignore[arg-type]
+    texts, beside, expand, unread = _with_others(paths)
+    key = _digest([__version__, expand, texts, beside])
+    data, faults = _cached(key, ONLY), []
+    if (rules := _compiled(data)) is None:
+        data, found = check(texts, expand, beside)
+        for rule in data:
+            rule["silent"] |= rule["file"] not in texts
+        faults = [*map(str, found)]
+        if not faults:
+            _keep(key, data, ONLY)
+        rules = tuple(map(compile_rule, data))
+    return Pack(rules), [*unread, *faults]
 
 
 def check_only(paths: Iterable[Path]) -> tuple[Texts, list[RuleData], list[str]]:
@@ -115,13 +125,19 @@ def check_only(paths: Iterable[Path]) -> tuple[Texts, list[RuleData], list[str]]
 
     Give their texts, their rules with those that are counted, and every fault.
     """
+    texts, beside, expand, unread = _with_others(paths)
+    rules, faults = check(texts, expand, beside)
+    return texts, rules, [*unread, *map(str, faults)]
+
+
+def _with_others(paths: Iterable[Path]) -> tuple[Texts, Texts, Expand, list[str]]:
+    """Read rules and all others that always run; give also what cannot be read of the former."""
     loaded, expand = sources()
     texts, unread = read_texts(paths)
     own = set(map(os.path.realpath, texts))
     others, _ = read_texts(loaded)
     beside = {name: text for name, text in others.items() if os.path.realpath(name) not in own}
-    rules, faults = check(texts, expand, beside)
-    return texts, rules, [*unread, *map(str, faults)]
+    return texts, beside, expand, unread
 
 
 def _compiled(data: list[RuleData] | None) -> tuple[Rule, ...] | None:
@@ -177,37 +193,51 @@ def _bytes(file: Path) -> bytes:
 # --- the cache: data only, and only our own
 
 
-def _cache() -> Path | None:
+ALL: Final = "rules.json"
+ONLY: Final = "rules-only.json"
+"""Of the rules that always run, and of those that somebody named last (--rules)."""
+
+
+def _cache(name: str = ALL) -> Path | None:
     given = os.environ.get("CACHE_DIRECTORY")
     folder = Path(given) if given else config_files.home("XDG_CACHE_HOME", ".cache")
-    return folder / "rules.json" if folder else None
+    return folder / name if folder else None
 
 
-def _cached(key: str) -> list[RuleData] | None:
-    file = _cache()
+def _cached(key: str, name: str = ALL) -> list[RuleData] | None:
+    file = _cache(name)
     try:
-        # Who may write here may write rules: nobody but the user this runs as.
-        if file is None or file.lstat().st_uid != os.geteuid() or not file.is_file():
-            return None
-        kept: Any = json.loads(file.read_bytes())
+        kept: Any = json.loads(_own_bytes(file)) if file else {}
         rules: list[RuleData] = kept["rules"]
         return rules if (kept["key"], kept["sum"]) == (key, _digest(rules)) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _keep(key: str, rules: list[RuleData]) -> None:
+def _own_bytes(file: Path) -> bytes:
+    """Read what nobody else can have written: who may write here may write rules."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as opened:
+        found = os.fstat(descriptor)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISREG(found.st_mode):
+            raise ValueError("is not this user's alone")
+        return opened.read()
+
+
+def _keep(key: str, rules: list[RuleData], name: str = ALL) -> None:
     """Write the cache whole or not at all; where that cannot be, the next start parses again."""
-    target = _cache()
+    target = _cache(name)
     if target is None:
         return
+    text = json.dumps({"key": key, "sum": _digest(rules), "rules": rules})
     fresh = target.with_suffix(f".{os.getpid()}")
-    try:
+    with contextlib.suppress(OSError):
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh.write_text(
-            json.dumps({"key": key, "sum": _digest(rules), "rules": rules}), encoding="utf-8"
-        )
-        fresh.replace(target)
-    except OSError:
-        with contextlib.suppress(OSError):
+        fresh.unlink(missing_ok=True)  # of one that was killed, or a link that somebody planted
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+                opened.write(text)
+            fresh.replace(target)
+        except OSError:
             fresh.unlink(missing_ok=True)
