@@ -26,7 +26,7 @@ wake the readers of /dev/kmsg. Ten minutes of the service under systemd: [idle.m
 
 def measure(setting: Setting) -> str:
     """Give the section of the page."""
-    settle, idle = (1, 2) if setting.quick else (4, 10)
+    settle, idle = (1, 2) if setting.quick else (3, 8)
     entries = 500_000 // setting.smaller
     directory = cached(setting.cache, entries, entries * 3 // 10, 500 // setting.smaller)
     programs = _programs(setting, directory)

@@ -119,7 +119,7 @@ class Rate:
 
 
 def _sinks(setting: Setting) -> str:
-    runs, count = min(setting.runs, 3), 5_000 // setting.smaller
+    runs, count = min(setting.runs, 3), 3_000 // setting.smaller
     rates, missing = [_to_a_file(count, runs)], []
     with tempfile.TemporaryDirectory() as place:
         pki = Pki(_folder(Path(place), "pki"))

@@ -34,7 +34,7 @@ _WORDINGS = (
 
 def measure(setting: Setting) -> str:
     """Give the section of the page."""
-    count, hits = 1_000_000 // setting.smaller, 500 // setting.smaller
+    count, hits = 500_000 // setting.smaller, 500 // setting.smaller
     plain = _file(setting.cache / f"dmesg-{count}.txt", dmesg(count, hits))
     mixed = _file(setting.cache / f"syslog-{count}.txt", syslog(count, hits))
     return "\n".join(

@@ -70,6 +70,9 @@ class FileSink:
         return deliver_encoded(batch, self._line, self._send)
 
     def _line(self, event: Event) -> str:
+        if self._options.encoding == "native":
+            dict(event)  # what is no object is refused here too; what is one is sent as it stands
+            return ""
         return line(self._options.encoding, event)
 
     def _send(self, batch: Sequence[Parcel], lines: Sequence[str]) -> list[Verdict]:
