@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.correlated import S, correlator, hits, match, rules, text
+from watcher.detect import Detector
 from watcher.rules.correlation import REMEMBERED, TOGETHER, Correlator, Forgotten, Hit, Match
-from watcher.rules.rule import Rule
+from watcher.rules.rule import Pack, Rule
 from watcher.rules.windows import CorrelationData, Entry, Group, most
 
 MANY = 30_000
@@ -66,6 +67,18 @@ def test_what_is_remembered_takes_little_room() -> None:
     taken = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert taken < 25_000_000
+
+
+def test_what_nobody_keeps_is_not_noted() -> None:
+    """`watch` and `scan` ask for no changes: months of matches take no room for them."""
+    made = Correlator(None)
+    made.use(rules(text(BY_USER)))
+    for each in of_many("a", MANY, U="user {}"):
+        list(made.take(each))
+    assert len(made._changed) < 10
+    assert made._is_fresh("m7")  # it was forgotten, as with one that is kept
+    detector = Detector(Pack(()))
+    assert not detector._correlator._is_kept
 
 
 def test_groups_that_are_over_go_silently() -> None:

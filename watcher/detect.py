@@ -50,7 +50,7 @@ class Detector:
         ordinals: Ordinals | None = None,
         correlator: Correlator | None = None,
     ) -> None:
-        self._correlator = correlator or Correlator()
+        self._correlator = correlator or Correlator(None)
         self.use(pack)
         self._gaps = GapMerger()
         self._ordinals = _Ordinals(ordinals or [])

@@ -64,7 +64,7 @@ def scan(extent: Extent, pack: Pack, write: Callable[[Event], None], tally: Tall
     Every source has its own count of equal lines, so the same file twice gives the same ids.
     Correlations see all of them together.
     """
-    correlator = Correlator()
+    correlator = Correlator(None)
     with Progress(tally) as progress:
         for open_source in sources(extent, pack):
             try:

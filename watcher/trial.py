@@ -73,7 +73,7 @@ def run(extent: Extent, pack: Pack, asked: Collection[str], samples: int) -> Tri
     found = {rule.id: Matches(rule) for rule in pack.rules if rule.id in asked}
     correlations = {each for each, matches in found.items() if matches.rule.correlation}
     counting = Pack(tuple(_speaking(rule) for rule in pack.rules)) if correlations else Pack(())
-    correlator, tally = Correlator(), Tally()
+    correlator, tally = Correlator(None), Tally()
     with Progress(tally) as progress:
         for open_source in sources(extent, pack):
             detector = Detector(counting, correlator=correlator)

@@ -73,10 +73,14 @@ class Forgotten(NamedTuple):
 
 
 class Correlator:
-    """Turns matches into hits; `rows` are what `changes` of an earlier one gave."""
+    """Turns matches into hits; `rows` are what `changes` of an earlier one gave.
 
-    def __init__(self, rows: Iterable[tuple[str, str]] = ()) -> None:
-        self._rows = dict(rows)
+    With None nobody asks for `changes`, and none are noted.
+    """
+
+    def __init__(self, rows: Iterable[tuple[str, str]] | None = ()) -> None:
+        self._is_kept = rows is not None
+        self._rows = dict(rows or ())
         known = (key for key in self._rows if key.startswith(_KNOWN))
         self._known: OrderedDict[str, None] = OrderedDict.fromkeys(known)
         self._changed: dict[str, Any] = {}
@@ -124,6 +128,8 @@ class Correlator:
 
     def take(self, match: Match) -> Iterator[Hit | Forgotten]:
         """Give the hits that `match` completes, those of inner correlations first."""
+        if not self._is_kept:
+            self._changed.clear()
         self._last_us = time_us = self._last_us if match.time_us is None else match.time_us
         for book in self._learning:
             if book.began_us is None:
