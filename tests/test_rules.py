@@ -450,6 +450,21 @@ def test_the_config_names_folders_and_placeholders(home: Path, tmp_path: Path) -
         packs.load_pack(str(chosen))
 
 
+def test_hidden_files_are_no_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout has .github, an editor a dangling link; too many files are told, never dropped."""
+    (tmp_path / ".github").mkdir()
+    (tmp_path / ".github" / "workflow.yml").write_text("on: push")
+    (tmp_path / ".#r.yml").symlink_to("user@host.1")
+    (tmp_path / "r.yml").write_text("r")
+    assert packs.read_texts([tmp_path]) == ({str(tmp_path / "r.yml"): "r"}, [])
+    assert packs.read_texts([tmp_path / ".github"])[0].popitem()[1] == "on: push"
+    (tmp_path / "s.yml").write_text("s")
+    monkeypatch.setattr(packs, "MAX_FILES", 1)
+    texts, unread = packs.read_texts([tmp_path])
+    assert len(texts) == 1
+    assert unread == [f"{tmp_path}: holds 2 rule files, 1 may be read"]
+
+
 def test_unreadable_and_odd_files_are_told(tmp_path: Path) -> None:
     """Missing, binary and huge files each give a line."""
     (tmp_path / "binary.yml").write_bytes(b"\xff\xfe\x00")

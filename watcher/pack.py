@@ -155,7 +155,10 @@ def read_texts(paths: Iterable[Path]) -> tuple[Texts, list[str]]:
     texts: Texts = {}
     unread: list[str] = []
     for path in paths:
-        for file in _files(path):
+        files = _files(path) if path.is_dir() else [path]
+        if len(files) > MAX_FILES:
+            unread.append(f"{path}: holds {len(files):,} rule files, {MAX_FILES:,} may be read")
+        for file in files[:MAX_FILES]:
             try:
                 texts[str(file)] = _text(file)
             except OSError as error:
@@ -165,10 +168,10 @@ def read_texts(paths: Iterable[Path]) -> tuple[Texts, list[str]]:
     return texts, unread
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    return sorted(f for f in path.rglob("*") if f.suffix in (".yml", ".yaml"))[:MAX_FILES]
+def _files(folder: Path) -> list[Path]:
+    """Find rule files; what is hidden is none: .github, and what editors leave beside a file."""
+    found = (f for f in folder.rglob("*") if f.suffix in (".yml", ".yaml"))
+    return sorted(f for f in found if not any(p[0] == "." for p in f.relative_to(folder).parts))
 
 
 def _text(file: Path) -> str:
