@@ -305,6 +305,18 @@ def test_a_megabyte_in_a_field() -> None:
             compiled(Fields({"X": text}))
 
 
+@pytest.mark.timeout(5)
+def test_a_thousand_networks() -> None:
+    """A long field is no address, and one is read once for all of them: 9 s and 8 ms before."""
+    nodes = [["cidr", "X", f"10.{number // 250}.{number % 250}.0/24"] for number in range(1000)]
+    compiled = matcher(["or", nodes])
+    assert not compiled(Fields({"X": "a" * (1 << 20)}))
+    assert compiled(Fields({"X": "10.3.249.9"}))
+    assert not compiled(Fields({"X": "10.4.0.9"}))
+    linked = matcher(["cidr", "X", "fe80::/10"])
+    assert linked(Fields({"X": "fe80:0000:0000:0000:0000:0000:192.168.100.200%enp0s31f6.1234"}))
+
+
 @pytest.mark.timeout(60)
 def test_ten_thousand_rules() -> None:
     """They load, and a record costs what its candidates cost."""

@@ -124,6 +124,7 @@ GOOD = on("s")
         (GOOD.replace("{M: 1}", "[null]"), ":6: cannot look for null without a field"),
         (GOOD.replace("{M: 1}", "{}"), ":5: Detection is empty"),
         # Filters.
+        (FILTER + "  rules: [null]\n  s: {a: b}\n  condition: s\n", ":4: 'rules' of a filter"),
         (FILTER + "  s: {a: b}\n  condition: s\n", ":3: Sigma filter must have a 'rules' field"),
         (FILTER + "  rules: any\n  s: {a: b}\n  condition: u\n", ":6: Detection 'u' not defined"),
         (FILTER + "  rules: any\n  s: {a|x: b}\n  condition: s\n", ":5: Unknown modifier 'x'"),

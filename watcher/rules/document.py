@@ -145,6 +145,8 @@ def _document(at: Document, expand: Expand, faults: list[Fault]) -> Document | N
         wrong += [*_of_items(at, detection, expand), *_of_conditions(at, detection)]
         if not isinstance(plain.get("id", ""), str):
             wrong.append(at.fault(f"'id' must be a UUID in text, not {plain.pop('id')!r}", "id"))
+        if "filter" in plain and not all(isinstance(each, str) for each in _named(detection)):
+            wrong.append(at.fault("'rules' of a filter must be ids or names in text", "rules"))
         found = SigmaCollection.from_dicts(
             [plain], collect_errors=True, collect_filters=True, resolve_references=False
         )
@@ -165,6 +167,12 @@ def _rule_like(plain: Any) -> dict[str, Any]:
     if "action" in plain:
         raise SigmaError("'action': rule collections are no part of Sigma 2")
     return plain
+
+
+def _named(detection: object) -> list[Any]:
+    """Give the rules that a filter names, where it has a list of them."""
+    rules = detection.get("rules") if isinstance(detection, Mapping) else None
+    return rules if isinstance(rules, list) else []
 
 
 def _of_items(at: Document, detection: object, expand: Expand) -> Iterator[Fault]:
