@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -124,7 +125,7 @@ def _sinks(setting: Setting) -> str:
     with tempfile.TemporaryDirectory() as place:
         pki = Pki(_folder(Path(place), "pki"))
         for name in CASES:
-            print(f"  {name}      ", end="\r", flush=True)
+            print(f"  {name}      ", end="\r", file=sys.stderr, flush=True)
             try:
                 rates.append(_to_receiver(name, count, runs, _folder(Path(place), name), pki))
             except pytest.skip.Exception as reason:

@@ -1,6 +1,6 @@
 """An hour of the daemon, half of it quiet and half busy, as a picture.
 
-    python -m tests.bench.hour [--minutes N] [--output FILE.png]
+    make hour ARGS='[--minutes N] [--output FILE.png]'
 
 goeffel samples the daemon from outside; it comes with the dependency group `hour`. It is no part
 of `python -m tests.bench`, for it takes an hour; the figures it prints go into the page by hand.
@@ -87,7 +87,7 @@ def _sampled(pid: int, file: Path) -> Iterator[None]:
     goeffel = Path(sys.executable).with_name("goeffel")
     tool = str(goeffel) if goeffel.exists() else shutil.which("goeffel")
     if tool is None:
-        raise SystemExit("goeffel is missing: pip install --group hour")
+        raise SystemExit("goeffel is missing: make hour installs it")
     argv = [tool, "--pid", str(pid), "-i", str(EVERY_S), "--no-system-metrics"]
     with subprocess.Popen(
         [*argv, "--outfile-hdf5-path", str(file)],

@@ -94,6 +94,6 @@ def _section(setting: Setting, words: str, sizes: dict[str, int], series: list[S
         if each.found != sizes["hits"]:
             raise ValueError(f"{each.program.name} found {each.found} of {sizes['hits']}")
     for other in series[1:]:
-        setting.at_least(f"{other.program.name}, time against ours", series[0].times(other), ASKED)
+        setting.at_least(f"{other.program.name}: time against scan", series[0].times(other), ASKED)
     shown = comparison(series, ("kernel entry", sizes["kernel"]))
     return "\n".join([words, shown, commands(series)])
