@@ -79,6 +79,7 @@ GOOD = on("s")
         (on("(" * 99_999), ":7: 'condition' has more than 10,000 letters"),
         (on(" or ".join(["1 of s*"] * 900)).replace("{M: 1}", str([{"M": 1}] * 99)),
          ":7: 'condition' asks for more than 50,000 values"),
+        (on(str(["s"] * 9_999)), ":7: 'condition' has more than 10,000 letters"),
         (on("2 of s*"), ":7: 'condition' cannot be read from 'of' on"),
         (on("not (s or " * 40 + "s" + ")" * 40), ":7: 'condition' is nested deeper than 64 levels"),
         (on("not (s or " * 99 + "s" + ")" * 99), ":7: nested too deeply"),
@@ -124,6 +125,7 @@ GOOD = on("s")
         (GOOD.replace("{M: 1}", "[null]"), ":6: cannot look for null without a field"),
         (GOOD.replace("{M: 1}", "{}"), ":5: Detection is empty"),
         # Filters.
+        (GOOD + "filter: {rules: any, s: {X: 1}, condition: s}\n", ":8: 'detection', 'corr"),
         (FILTER + "  rules: [null]\n  s: {a: b}\n  condition: s\n", ":4: 'rules' of a filter"),
         (FILTER + "  s: {a: b}\n  condition: s\n", ":3: Sigma filter must have a 'rules' field"),
         (FILTER + "  rules: any\n  s: {a: b}\n  condition: u\n", ":6: Detection 'u' not defined"),
