@@ -9,7 +9,7 @@ from __future__ import annotations  # which event_model.py counts on
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -199,6 +199,7 @@ def _json_escape(code: int) -> str:
 
 
 _JSON_ESCAPES: Final = {code: _json_escape(code) for code in HIDDEN}
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - its isoformat ends without an offset
 _LAST_US: Final = 253_402_300_799_999_999
 """9999-12-31, the last day datetime knows."""
 
@@ -207,5 +208,5 @@ def rfc3339(time_us: int | None) -> str | None:
     """Give Epoch microseconds as RFC 3339 in UTC; None for None and for what no calendar has."""
     if time_us is None or not 0 <= time_us <= _LAST_US:
         return None
-    seconds, rest = divmod(time_us, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+    moment = _EPOCH + timedelta(microseconds=time_us)
+    return f"{moment.isoformat(timespec='microseconds')}Z"

@@ -28,7 +28,9 @@ def measure(setting: Setting) -> str:
     mixed = _on(setting, small, small * 3 // 10, 500 // setting.smaller)
     twice = _on(setting, large, large * 3 // 10, 1000 // setting.smaller)
     rare = _on(setting, small, small // 50, 500 // setting.smaller)
+    unlike = _on(setting, small, small * 3 // 10, 500 // setting.smaller, unlike=True)
     parts = [_WORDS, *(_section(setting, *each) for each in (mixed, twice, rare))]
+    parts.append(_section(setting, *unlike, more=", no two lines alike"))
     extra = (large - small) * 3 // 10
     rows = [
         (a.program.name, seconds((b.median("wall") - a.median("wall")) / extra))
@@ -41,9 +43,9 @@ def measure(setting: Setting) -> str:
 _Sizes = tuple[int, int, int]
 
 
-def _on(setting: Setting, *sizes: int) -> tuple[_Sizes, list[Series]]:
+def _on(setting: Setting, *sizes: int, unlike: bool = False) -> tuple[_Sizes, list[Series]]:
     entries, kernel, hits = sizes
-    directory = cached(setting.cache, entries, kernel, hits)
+    directory = cached(setting.cache, entries, kernel, hits, unlike=unlike)
     series = side_by_side(_programs(setting, directory), setting.runs, setting.cache)
     return (entries, kernel, hits), series
 
@@ -56,9 +58,9 @@ def _programs(setting: Setting, directory: Path) -> list[Program]:
     ]
 
 
-def _section(setting: Setting, sizes: _Sizes, series: list[Series]) -> str:
+def _section(setting: Setting, sizes: _Sizes, series: list[Series], more: str = "") -> str:
     entries, kernel, hits = sizes
-    what = f"{entries:,} entries, {kernel * 100 // entries} % of them the kernel's"
+    what = f"{entries:,} entries, {kernel * 100 // entries} % of them the kernel's{more}"
     if len(series) > 1:
         setting.at_most(
             f"scan of {what}: time against journalctl -g", series[1].times(series[0]), 1

@@ -40,16 +40,21 @@ SERVICE_LINES: Final = (
 )
 
 
-def export(entries: int, kernel: int, hits: int, seed: int = 1) -> Iterator[str]:
-    """Give the export text of `entries` records, `kernel` of them the kernel's, with `hits`."""
+def export(
+    entries: int, kernel: int, hits: int, seed: int = 1, *, unlike: bool = False
+) -> Iterator[str]:
+    """Give the export text of `entries` records, `kernel` of them the kernel's, with `hits`.
+
+    `unlike`: no two lines have the same text, but for the hits.
+    """
     dice = random.Random(seed)
     kinds = ["hit"] * hits + ["kernel"] * (kernel - hits) + ["service"] * (entries - kernel)
     dice.shuffle(kinds)
     for number, kind in enumerate(kinds):
-        yield _entry(number, kind, dice)
+        yield _entry(number, kind, dice, f" #{number}" if unlike else "")
 
 
-def _entry(number: int, kind: str, dice: random.Random) -> str:
+def _entry(number: int, kind: str, dice: random.Random, serial: str) -> str:
     monotonic = 1_000_000 + number * 997
     common = (
         f"__REALTIME_TIMESTAMP={START_US + number * 997}\n__MONOTONIC_TIMESTAMP={monotonic}\n"
@@ -63,36 +68,37 @@ def _entry(number: int, kind: str, dice: random.Random) -> str:
             f"_PID={n + 2}\n_UID=0\n_GID=0\n_COMM={name}\n_EXE=/usr/sbin/{name}\n"
             f"_SYSTEMD_UNIT={name}.service\n_SYSTEMD_CGROUP=/system.slice/{name}.service\n"
             f"_CAP_EFFECTIVE=1ffffffffff\n_SYSTEMD_SLICE=system.slice\n"
-            f"MESSAGE={text.format(n=n, m=n % 254 + 1)}\n\n"
+            f"MESSAGE={text.format(n=n, m=n % 254 + 1)}{serial}\n\n"
         )
     text = dice.choice(HITS if kind == "hit" else KERNEL_LINES).format(n=n % 97)
+    text += serial if kind != "hit" else ""
     return common + (
         f"_TRANSPORT=kernel\nPRIORITY=5\nSYSLOG_FACILITY=0\nSYSLOG_IDENTIFIER=kernel\n"
         f"_SOURCE_MONOTONIC_TIMESTAMP={monotonic - 300}\nMESSAGE={text}\n\n"
     )
 
 
-def build(path: Path, entries: int, kernel: int, hits: int) -> Path:
+def build(path: Path, entries: int, kernel: int, hits: int, *, unlike: bool = False) -> Path:
     """Write a journal file; raises CalledProcessError if systemd-journal-remote does."""
     with subprocess.Popen(
         [REMOTE, "-o", str(path), "-"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as remote:
         assert remote.stdin is not None
-        remote.stdin.writelines(export(entries, kernel, hits))
+        remote.stdin.writelines(export(entries, kernel, hits, unlike=unlike))
     if remote.returncode:
         raise subprocess.CalledProcessError(remote.returncode, REMOTE)
     return path
 
 
-def cached(cache: Path, entries: int, kernel: int, hits: int) -> Path:
+def cached(cache: Path, entries: int, kernel: int, hits: int, *, unlike: bool = False) -> Path:
     """Give a directory with such a journal, built at the first use and kept."""
-    folder = cache / f"journal-{entries}-{kernel}-{hits}"
+    folder = cache / f"journal-{entries}-{kernel}-{hits}{'-unlike' if unlike else ''}"
     if not folder.is_dir():
         print(f"  building a journal of {entries:,} entries", file=sys.stderr)
         half = folder.with_name(f"{folder.name}.part")
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
-        build(half / "bench.journal", entries, kernel, hits)
+        build(half / "bench.journal", entries, kernel, hits, unlike=unlike)
         half.rename(folder)
     return folder
 

@@ -81,7 +81,7 @@ def _engines(setting: Setting, full: int, what: str, rules: Sequence[Path]) -> s
 def _journal(setting: Setting, full: int) -> tuple[Path, dict[str, int]]:
     entries = full // setting.smaller
     sizes = {"entries": entries, "kernel": entries * 3 // 10, "hits": entries // 1000}
-    return cached(setting.cache, **sizes), sizes
+    return cached(setting.cache, *sizes.values()), sizes
 
 
 def _timed(setting: Setting, journal: Path, programs: Sequence[Program]) -> list[Series]:

@@ -225,6 +225,20 @@ def test_too_many_texts_are_read_entry_by_entry(tmp_path: Path) -> None:
     assert len(read(where, narrow=True)) == MOST + 1
 
 
+@pytest.mark.parametrize(("texts", "helps"), [(5000, False), (500, True)])
+def test_lines_unlike_each_other_are_read_at_once(
+    tmp_path: Path,
+    texts: int,
+    helps: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Where texts are nearly as many as entries, looking them through first is the longer way."""
+    lines = (line(f"serial {at % texts}", at) for at in range(5000))
+    denied = (_denied(random.Random(at), 5000 + at, BOOT) for at in range(20))
+    where = Where(files=(str(build(tmp_path / "a.journal", [*lines, *denied])),))
+    assert is_narrowed(where) == helps
+    assert read(where, narrow=True) == read(where, narrow=False)
+
+
 def test_what_services_say_is_no_text_too_many(tmp_path: Path) -> None:
     """Any user can log a thousand lines that quote the kernel; they do not count."""
     quoted = [_quoted(random.Random(at), at, BOOT) for at in range(1000)]

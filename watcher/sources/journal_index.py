@@ -55,6 +55,8 @@ _WORTH: Final = 16 << 20
 """Bytes of journal files that are worth a process of their own, which takes 4 ms."""
 _AT_ONCE: Final = 4096
 """Entries whose items are held at a time."""
+_SAMPLE, _TEXT = 256, 4
+"""Entries that tell of all the others, and how many are read while a text is looked through."""
 _DEEPEST: Final = 1024
 """Objects of one hash that are looked at: journald begins a new file at a hundred (v247)."""
 _SIZES, _LARGEST = 256, _ENTRY_ITEMS + 1024 * 16
@@ -245,6 +247,8 @@ class _File:
         let_through = self._let_through(matches)
         if not self._are_entries(let_through):
             raise DoubtError
+        if self._are_unlike(let_through):
+            raise DoubtError
         values = self._all_texts(len(let_through)) if let_through else []
         if values is None:
             values = self._texts_of(let_through)
@@ -295,6 +299,16 @@ class _File:
             at = following
 
     # --- texts
+
+    def _are_unlike(self, places: list[int]) -> bool:
+        """Tell by a sample whether texts are nearly as many as entries, which are then read sooner.
+
+        A text that is in n entries is the n-th part of a text for each of them.
+        """
+        if len(places) < _AT_ONCE:
+            return False
+        sample = places[:: len(places) // _SAMPLE]
+        return sum(1 / value[-1] for value in self._texts_of(sample)) * _TEXT > len(sample)
 
     def _all_texts(self, most: int) -> list[_Value] | None:
         """Give every text, by their chain; None if there are far more than `most`.
