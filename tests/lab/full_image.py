@@ -24,6 +24,7 @@ PACKAGES: Final = (
     "systemd", "systemd-sysv", "dbus", "kmod", "python3",
     "python3-systemd",  # systemd-python, as Debian compiles it against its own libsystemd
     "python3-venv",
+    "libpam-systemd", "dbus-user-session", "python3-jeepney",  # a user's session, and its notes
     "python3-yaml", "python3-zstandard",  # the Debian package's, beside what it carries itself
     "rsyslog", "fail2ban",  # what the service's cost at rest is set beside; masked until then
 )  # fmt: skip

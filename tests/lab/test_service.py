@@ -66,6 +66,18 @@ level: low
 """
 SIGHT: Final = "Uid|Groups|CapInh|CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp"
 CAP_SYSLOG: Final = 1 << 34
+NOTIFY: Final = "lockdown-watcher-notify.service"
+SESSION: Final = ("tests/lab/session.py", "tests/screen/heard.py")
+NOTES: Final = "/home/alice/notes"
+ALICE: Final = (
+    "runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/1000"
+    " DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus"
+)
+DESKTOP: Final = """\
+[Unit]
+Description=A desktop, as its session's target is
+BindsTo=graphical-session.target
+"""
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +89,11 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullGuest]:
     handed = [HERE / "receiver.py", hook, Path(pki.ca), Path(pki.server), Path(pki.server_key)]
     with scratch() as work:
         texts = {"config.toml": CONFIG, "early.service": EARLY, "rule.yml": RULE}
+        texts |= {"desktop.target": DESKTOP}
         for name, text in texts.items():
             (work / name).write_text(text)
         files = {file.name: file for file in [*handed, *(work / name for name in texts)]}
+        files |= {name: HERE.parents[1] / name for name in SESSION}
         debian = kernel("bookworm-6.1")
         with FullGuest(debian, work, secure_boot=True, files=files) as running:
             yield running
@@ -337,6 +351,35 @@ def test_root_may_look_while_it_is_stopped(guest: FullGuest) -> None:
     guest.sure(f"systemctl start {UNIT}", 60)
     refuse(guest, "once-more")
     wait_for(guest, "once-more", GOT)
+
+
+def test_a_user_is_shown_it(guest: FullGuest) -> None:
+    """A user's own systemd starts the agent with the desktop, and ends it with that.
+
+    A refusal is a note on the session's bus. The desktop is a target as theirs are, the server one
+    that shows nothing: bubbles are looked at in tests/screen.
+    """
+    guest.sure("useradd -m -u 1000 -G systemd-journal alice && loginctl enable-linger alice")
+    guest.wait_until("test -S /run/user/1000/bus", every_s=1)
+    target = "/home/alice/.config/systemd/user/desktop.target"
+    guest.sure(
+        f"{ALICE} sh -c 'mkdir -p $(dirname {target}) && cp {FILES}/desktop.target {target}'"
+    )
+    guest.sure(
+        f"{ALICE} systemd-run --user --unit=server -p StandardOutput=append:{NOTES}"
+        f" --working-directory={FILES} python3 -m tests.lab.session"
+    )
+    guest.sure(f"{ALICE} systemctl --user enable {NOTIFY}")
+    guest.sure(f"{ALICE} systemctl --user start desktop.target")
+    guest.wait_until("test -e /home/alice/.local/state/lockdown-watcher/notified", every_s=1)
+    refuse(guest, "bubble")
+    guest.wait_for_line(NOTES, "Blocked: bubble tried to reach physical memory")
+    guest.sure(f"{ALICE} systemctl --user stop desktop.target")
+    guest.wait_until(f"! {ALICE} systemctl --user is-active -q {NOTIFY}", every_s=1)
+    result = guest.sure(f"{ALICE} systemctl --user show -P Result {NOTIFY}")
+    assert result.strip() == "success"
+    guest.sure("loginctl terminate-user alice; loginctl disable-linger alice")
+    guest.wait_until("userdel -r alice", every_s=1)
 
 
 def test_nothing_is_left(guest: FullGuest) -> None:
