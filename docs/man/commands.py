@@ -38,7 +38,7 @@ _ENVIRONMENT = (
     ("XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_CACHE_HOME", "Where a user's files are."),
     ("STATE_DIRECTORY, CACHE_DIRECTORY, CREDENTIALS_DIRECTORY", "Where a service's are: systemd."),
     (
-        "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, INVOCATION_ID",
+        "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, INVOCATION_ID, JOURNAL_STREAM",
         "How the daemon speaks with systemd.",
     ),
     ("DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR", "Where notify finds the session's bus."),
