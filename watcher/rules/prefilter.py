@@ -61,6 +61,8 @@ class Prefilter:
         sets = list(rules)
         self.equal = equal
         self._bare = {kind: _Bares([b for b in bare if kind in b.entries]) for kind in ENTRIES}
+        self.looks_deeper = any(each.rules for each in self._bare.values())
+        """Whether there are bare rules: then `fits` must see what `wants` does not want."""
         self.may: Search = _always
         self._sure: Search = _always
         self.literals: frozenset[bytes] | None = None
@@ -75,11 +77,6 @@ class Prefilter:
         """Tell whether `raw` (UTF-8, any case) may match a rule."""
         low = raw.lower()
         return bool(self.may(low) and self._sure(low))
-
-    @property
-    def looks_deeper(self) -> bool:
-        """Tell whether there are bare rules: then `fits` must see what `wants` does not want."""
-        return any(each.rules for each in self._bare.values())
 
     def fits(self, fields: Mapping[str, str]) -> bool:
         """Tell whether a bare rule matches a record; asks for no more fields than it must."""

@@ -52,6 +52,8 @@ __all__ = ["Failure", "TextSource", "is_journal_file", "record_of_line"]
 
 _BATCH: Final = 10_000
 """Lines after which a batch is due, records or not."""
+_ASKED: Final = 32
+"""Lines that are asked about at once, where one of a block is wanted: one search, not 32."""
 _LONG: Final = "a line longer than 64 KiB: only its beginning was read"
 _MISSED: Final = MISSED_ID.encode()
 _MAX_OBJECT: Final = 1 << 20
@@ -185,9 +187,14 @@ class _Parser:
         special = _is_special(block)
         if self._idle and not special and not wanted(block):
             return
-        for at, raw in enumerate(block.split(b"\n"), number):
-            if special or not self._idle or wanted(raw):
-                self.feed(raw, dropped, at)
+        lines = block.split(b"\n")
+        for start in range(0, len(lines), _ASKED):
+            part = lines[start : start + _ASKED]
+            if self._idle and not special and not wanted(b"\n".join(part)):
+                continue
+            for at, raw in enumerate(part, number + start):
+                if special or not self._idle or wanted(raw):
+                    self.feed(raw, dropped, at)
 
     def _wanted(self, raw: bytes) -> bool:
         """Ask for words as they stand, and as they stood before a web page showed them."""
