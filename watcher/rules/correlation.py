@@ -295,13 +295,14 @@ class _Book:
         if data["type"] in {"temporal", "temporal_ordered"}:
             places = {data["rules"].index(r) for r in match.rules if r in data["rules"]}
             return tuple(str(place) for place in sorted(places))
+        if not data["field"]:
+            return ("",)
         values = [self._value(match, name) for name in data["field"]]
         if any(value is None for value in values):
             return ()
         if data["type"] == "value_sum":
             return _number(values[0] or "")
-        told = json.dumps(values).encode()
-        return (hashlib.blake2b(told, digest_size=8).hexdigest() if values else "",)
+        return (hashlib.blake2b(json.dumps(values).encode(), digest_size=8).hexdigest(),)
 
     def _window(
         self, match: Match, marks: tuple[str | float, ...], time_us: int, key: str
