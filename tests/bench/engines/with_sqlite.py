@@ -5,6 +5,7 @@ Usage: journalctl -o json ... | with_sqlite.py RULE.yml...
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import sqlite3
@@ -13,15 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sigma.backends import sqlite
 from sigma.collection import SigmaCollection
 
 _BATCH = 5000
 
 
 def main() -> None:
-    backend: Any = sqlite
-    convert = backend.sqliteBackend().convert_rule
+    backend: Any = importlib.import_module("sigma.backends.sqlite").sqliteBackend
+    convert = backend().convert_rule
     rules = SigmaCollection.merge(
         [SigmaCollection.from_yaml(Path(name).read_text(encoding="utf-8")) for name in sys.argv[1:]]
     )
