@@ -6,8 +6,11 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from tests.bench.environments import as_installed
 from tests.bench.journals import cached
 from tests.bench.measure import Program, nothing
 from tests.bench.setting import Setting
@@ -15,12 +18,13 @@ from tests.bench.table import table
 
 TITLE = "Live: at rest"
 _WORDS = """\
-Each program alone, its output discarded; memory from /proc/PID/smaps_rollup after {settle} s (USS:
-what is its own; PSS: with its share of what others use too; anonymous: what is no file's, and so
-cannot be dropped: who reads a journal maps it, and its pages count in the first three), then
-wake-ups (voluntary context switches of all threads) and CPU time over {idle} s. The journal held
-{entries:,} entries, which ours read first and `journalctl -f` does not. Lines that arrive meanwhile
-wake the readers of /dev/kmsg. Ten minutes of the service under systemd: [idle.md](idle.md).
+Each program alone, ours as pip installs it, its output discarded; memory from
+/proc/PID/smaps_rollup after {settle} s (USS: what is its own; PSS: with its share of what others
+use too; anonymous: what is no file's, and so cannot be dropped: who reads a journal maps it, and
+its pages count in the first three), then wake-ups (voluntary context switches of all threads) and
+CPU time over {idle} s. The journal held {entries:,} entries, which ours read first and
+`journalctl -f` does not. Lines that arrive meanwhile wake the readers of /dev/kmsg. Ten minutes
+of the service under systemd: [idle.md](idle.md).
 """
 
 
@@ -42,11 +46,12 @@ def measure(setting: Setting) -> str:
 
 def _programs(setting: Setting, directory: Path) -> list[Program]:
     peers, folder = setting.peers, str(directory)
-    found = [_daemon(setting, "journal", f'journal_dir = "{folder}"')]
+    ours = partial(peers.ours, script=as_installed(setting.cache))
+    found = [_daemon(setting, ours, "journal", f'journal_dir = "{folder}"')]
     if os.access("/dev/kmsg", os.R_OK):
-        found.append(_daemon(setting, "kmsg", ""))
-        found.append(peers.ours("watch", "--source", "kmsg", "-o", "json", name="watch, kmsg"))
-    found.append(peers.ours("watch", "--journal-dir", folder, "-o", "json", name="watch, journal"))
+        found.append(_daemon(setting, ours, "kmsg", ""))
+        found.append(ours("watch", "--source", "kmsg", "-o", "json", name="watch, kmsg"))
+    found.append(ours("watch", "--journal-dir", folder, "-o", "json", name="watch, journal"))
     if peers.available("journalctl"):
         follow = ("journalctl", "--directory", folder, "-f", "-q", "-g", "Lockdown:")
         found.append(Program("journalctl -f -g", follow, nothing))
@@ -60,7 +65,7 @@ def _programs(setting: Setting, directory: Path) -> list[Program]:
     return found
 
 
-def _daemon(setting: Setting, source: str, more: str) -> Program:
+def _daemon(setting: Setting, ours: Callable[..., Program], source: str, more: str) -> Program:
     """Give the daemon with a new store and a file to write to."""
     folder = setting.cache / f"daemon-{source}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -71,7 +76,7 @@ def _daemon(setting: Setting, source: str, more: str) -> Program:
         f'[[sink]]\nkind = "file"\npath = "{folder}/events.jsonl"\n'
     )
     config.chmod(0o600)
-    return setting.peers.ours("daemon", "--config", str(config), name=f"daemon, {source}")
+    return ours("daemon", "--config", str(config), name=f"daemon, {source}")
 
 
 def _row(program: Program, settle: int, idle: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Competitors from PyPI, each in an environment of its own in the bench's folder.
+"""Environments of their own in the bench's folder: one a competitor from PyPI, one for ours.
 
 They ask for versions that this project cannot have (sigma-rule-matcher: pySigma 1), and are no
 dependency of it: nothing but the bench runs them. Versions are pinned, so that figures compare.
@@ -16,6 +16,24 @@ PINS: Final = {
     "sigma-rule-matcher": ("sigma-rule-matcher==0.1.0", "pysigma==1.5.1"),
     "sqlite": ("pysigma-backend-sqlite==2.1.1", "pysigma==2.0.1"),
 }
+
+
+_ROOT: Final = Path(__file__).parent.parent.parent
+
+
+def as_installed(cache: Path) -> Path | None:
+    """Give our own command as pip installs it now; None if it could not.
+
+    The environment of the tests has libraries that ours takes up where they are there, such as
+    rich, and so more memory than with users.
+    """
+    folder = cache / "venv-ours"
+    print("  installing this tree", file=sys.stderr)
+    python = folder / "bin" / "python"
+    made = python.exists() or _runs(sys.executable, "-m", "venv", str(folder))
+    if made and _runs(str(python), "-m", "pip", "install", "-q", "--no-input", f"{_ROOT}[fast]"):
+        return python.with_name("lockdown-watcher")
+    return None
 
 
 def python_with(name: str, cache: Path) -> str | None:

@@ -61,9 +61,9 @@ class Peers:
         self.missing |= gone
         return not gone
 
-    def ours(self, *args: str, name: str | None = None) -> Program:
+    def ours(self, *args: str, name: str | None = None, script: Path | None = None) -> Program:
         """Give our own command with `args`, without this user's own rules."""
-        script = Path(sys.executable).with_name("lockdown-watcher")
+        script = script or Path(sys.executable).with_name("lockdown-watcher")
         command = (str(script),) if script.exists() else (sys.executable, "-m", "watcher")
         home = {"XDG_CONFIG_HOME": str(self._home), "XDG_CACHE_HOME": str(self._home)}
         return Program(name or "lockdown-watcher", (*command, *args), lines, home)
