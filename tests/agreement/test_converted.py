@@ -17,6 +17,7 @@ import pytest
 
 from tests.parts import asked, missing
 from tests.replay import PACK
+from tests.test_rules_page import ELSEWHERE, run
 from watcher.convert import PACKAGES, TARGETS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -82,6 +83,13 @@ def test_what_cannot_be_converted_is_told(tmp_path: Path) -> None:
         "lockdown-watcher: word: cannot be said in esql:"
         " String value expressions are not supported by the backend\n"
     )
+
+
+@pytest.mark.parametrize(("command", "shown"), ELSEWHERE)
+def test_the_manual_shows_what_is_printed(tmp_path: Path, command: str, shown: str) -> None:
+    """docs/rules.md, to the letter."""
+    (tmp_path / "config.toml").touch()
+    assert run(tmp_path, command).stdout == shown
 
 
 def test_nothing_else_is_kept() -> None:
