@@ -235,6 +235,9 @@ class _Book:
         self.forgotten = 0
         self._changed = changed
         self._bound = max(share, most(self.data))
+        # One match is a hit by itself, and uses itself up: there is nothing to remember.
+        one = data["type"] == "event_count" and data["at_least"] <= 1
+        self._is_any = one and data["new_after_us"] is None
         self._groups: OrderedDict[str, Any] = OrderedDict()
         self._size = 0
 
@@ -273,13 +276,17 @@ class _Book:
         values = {n: value for n in names if (value := self._value(match, n)) is not None}
         if not marks or len(values) < len(names):
             return  # it is in no group: nobody knows whether it belongs to the others
+        fresh = Entry(time_us, match.id, marks, _TRUSTS.index(match.trust))
+        if self._is_any:
+            yield self._hit([fresh], values)
+            return
         told = json.dumps(list(values.values())).encode()
         key = self.prefix + hashlib.blake2b(told, digest_size=16).hexdigest()
         before = self.forgotten
         if self.data["new_after_us"] is not None:
-            found = self._first_sighting(match, time_us, key)
+            found = self._first_sighting(fresh, key)
         else:
-            found = self._window(match, marks, time_us, key)
+            found = self._window(fresh, key)
         yield from self._forget(time_us, before)
         if found:
             yield self._hit(found, values)
@@ -304,21 +311,18 @@ class _Book:
             return _number(values[0] or "")
         return (hashlib.blake2b(json.dumps(values).encode(), digest_size=8).hexdigest(),)
 
-    def _window(
-        self, match: Match, marks: tuple[str | float, ...], time_us: int, key: str
-    ) -> list[Entry]:
+    def _window(self, fresh: Entry, key: str) -> list[Entry]:
         group = self._groups.pop(key, None) or _Windows()
         self._size -= len(group.entries)
-        trust = _TRUSTS.index(match.trust)
-        hit = group.add(Entry(time_us, match.id, marks, trust), self.data)
+        hit = group.add(fresh, self.data)
         self.forgotten, group.lost = self.forgotten + group.lost, 0
         if group.entries:
             self._keep(key, group)
         self._change(key, group if group.entries else None)
         return hit
 
-    def _first_sighting(self, match: Match, time_us: int, key: str) -> list[Entry]:
-        seen = self._groups.get(key)
+    def _first_sighting(self, fresh: Entry, key: str) -> list[Entry]:
+        seen, time_us = self._groups.get(key), fresh.time_us
         known = seen is not None and time_us - seen.newest_us <= self.data["timespan_us"]
         if seen is None:
             self._keep(key, _Sighting(time_us))
@@ -327,8 +331,7 @@ class _Book:
             self._groups.move_to_end(key)
         self._change(key, self._groups[key])
         learnt = (self.began_us or time_us) + (self.data["new_after_us"] or 0)
-        trust = _TRUSTS.index(match.trust)
-        return [] if known or time_us < learnt else [Entry(time_us, match.id, ("",), trust)]
+        return [] if known or time_us < learnt else [fresh]
 
     def _forget(self, time_us: int, before: int) -> Iterator[Forgotten]:
         """Let go of groups that are over, two at a time, and of the oldest if there are too many.
