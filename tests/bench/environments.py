@@ -31,7 +31,7 @@ def as_installed(cache: Path) -> Path | None:
     print("  installing this tree", file=sys.stderr)
     python = folder / "bin" / "python"
     made = python.exists() or _runs(sys.executable, "-m", "venv", str(folder))
-    if made and _runs(str(python), "-m", "pip", "install", "-q", "--no-input", f"{_ROOT}[fast]"):
+    if made and _pip(python, f"{_ROOT}[fast]"):
         return python.with_name("lockdown-watcher")
     return None
 
@@ -43,14 +43,15 @@ def python_with(name: str, cache: Path) -> str | None:
     pins = " ".join(PINS[name])
     if not made.exists() or made.read_text(encoding="ascii") != pins:
         print(f"  installing {pins}", file=sys.stderr)
-        if not (_runs(sys.executable, "-m", "venv", "--clear", str(folder)) and _pip(python, name)):
+        empty = _runs(sys.executable, "-m", "venv", "--clear", str(folder))
+        if not (empty and _pip(python, *PINS[name])):
             return None
         made.write_text(pins, encoding="ascii")
     return str(python)
 
 
-def _pip(python: Path, name: str) -> bool:
-    return _runs(str(python), "-m", "pip", "install", "-q", "--no-input", *PINS[name])
+def _pip(python: Path, *wanted: str) -> bool:
+    return _runs(str(python), "-m", "pip", "install", "-q", "--no-input", *wanted)
 
 
 def _runs(*argv: str) -> bool:

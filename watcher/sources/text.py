@@ -185,16 +185,19 @@ class _Parser:
         wanted = self._wanted if has_odd_signs(block) else self._wanted_as_is
         self._above.turn(block, number)
         special = _is_special(block)
-        if self._idle and not special and not wanted(block):
+
+        def is_dull(raw: bytes) -> bool:
+            return self._idle and not special and not wanted(raw)
+
+        if is_dull(block):
             return
         lines = block.split(b"\n")
         for start in range(0, len(lines), _ASKED):
             part = lines[start : start + _ASKED]
-            if self._idle and not special and not wanted(b"\n".join(part)):
-                continue
-            for at, raw in enumerate(part, number + start):
-                if special or not self._idle or wanted(raw):
-                    self.feed(raw, dropped, at)
+            if not is_dull(b"\n".join(part)):
+                for at, raw in enumerate(part, number + start):
+                    if not is_dull(raw):
+                        self.feed(raw, dropped, at)
 
     def _wanted(self, raw: bytes) -> bool:
         """Ask for words as they stand, and as they stood before a web page showed them."""
